@@ -1,0 +1,1 @@
+"""Color spaces: one file each, with `CHANNELS` and `build() -> ColorSpace`."""

@@ -1,0 +1,270 @@
+"""The configuration of a pretraining run: frozen dataclasses that check themselves.
+
+The one source of truth: the command line's flags are generated from these fields, the resolved
+configuration is written to the run's folder and into the SavedModel (`sbae_tf.config_json`).
+Imports no TensorFlow.
+What needs the components' modules (names, options, channels, strides) is checked by
+`sbae_tf.validation`.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import math
+import types
+from collections.abc import Mapping
+from typing import Any
+
+Json = Any  # str, int, float, bool, None, and lists and mappings of these.
+
+
+def _field(
+  default: Any, text: str, *, flag: str | None = None, changes_result: bool = True
+) -> Any:
+  """A field with its help text.
+
+  Args:
+    default: the field's default; immutable.
+    text: one line for `--help`.
+    flag: the name of its flag where that is not the dotted path.
+    changes_result: False where two runs that differ in it end with the same weights, so that a
+      run may be resumed with another value.
+  """
+  metadata = {"help": text, "flag": flag, "changes_result": changes_result}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def _pair(name: str, value: Any, kind: type) -> tuple[Any, Any]:
+  if len(value) != 2 or not all(isinstance(v, (int, kind)) for v in value):
+    raise ValueError(f"Expected `{name}` to be two numbers, such as 1,2. Received: {value}.")
+  return kind(value[0]), kind(value[1])
+
+
+def _check_positive_integer(name: str, value: Any) -> None:
+  if not isinstance(value, int) or value < 1:
+    raise ValueError(f"Expected `{name}` to be a whole number above 0. Received: {value}.")
+
+
+def _check_positive(name: str, value: Any) -> None:
+  if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+    raise ValueError(f"Expected `{name}` to be a number above 0. Received: {value}.")
+
+
+def _check_not_negative(name: str, value: Any) -> None:
+  if not isinstance(value, int) or value < 0:
+    raise ValueError(f"Expected `{name}` to be a whole number, 0 or more. Received: {value}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+  """A plug-in by name, with its options.
+
+  Attributes:
+    name: a module's name in the kind's folder (`"lab"`), or a dotted module of one's own.
+    options: keyword arguments of the module's `build`; JSON values.
+  """
+
+  name: str
+  options: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "options", types.MappingProxyType(dict(self.options)))
+
+  def __hash__(self) -> int:
+    return hash((self.name, json.dumps(dict(self.options), sort_keys=True)))
+
+  def __reduce__(self) -> tuple[Any, ...]:
+    return Component, (self.name, dict(self.options))
+
+  def __str__(self) -> str:
+    """The text form that `parse` reads: `simplenet(width=0.5)`."""
+    options = ", ".join(f"{k}={v!r}" for k, v in self.options.items())
+    return f"{self.name}({options})" if options else self.name
+
+  @classmethod
+  def parse(cls, text: str) -> Component:
+    """Reads the text form: a name, or a call with literal keyword arguments.
+
+    An argument that is itself a component stays text: `classification(quantizer=uniform(bins=50))`.
+
+    Raises:
+      ValueError: the text is neither.
+    """
+    try:
+      node = ast.parse(text.strip(), mode="eval").body
+      if isinstance(node, (ast.Name, ast.Attribute)):
+        return cls(ast.unparse(node))
+      if isinstance(node, ast.Call) and not node.args:
+        return cls(
+          ast.unparse(node.func), {str(k.arg): _literal(k.value) for k in node.keywords if k.arg}
+        )
+    except (SyntaxError, ValueError):
+      pass
+    raise ValueError(f"Expected a component such as 'name' or 'name(option=1)'. Received: '{text}'.")
+
+
+def _literal(node: ast.expr) -> Json:
+  if isinstance(node, (ast.Name, ast.Call)):
+    return ast.unparse(node)
+  return ast.literal_eval(node)
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+  """One prediction: these channels from those.
+
+  Attributes:
+    inputs: channel names of the color space that the tower sees.
+    targets: channel names that it predicts.
+    task: how: a module of `sbae_tf/tasks`, such as `classification` or `regression`.
+    weight: the factor of its loss in the sum; positive.
+  """
+
+  inputs: tuple[str, ...]
+  targets: tuple[str, ...]
+  task: Component = Component("classification")
+  weight: float = 1.0
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "inputs", tuple(self.inputs))
+    object.__setattr__(self, "targets", tuple(self.targets))
+    for side in ("inputs", "targets"):
+      channels = getattr(self, side)
+      if not channels or len(set(channels)) != len(channels):
+        raise ValueError(f"Expected `{side}` of a branch to be distinct channels. Got {channels}.")
+    _check_positive("weight of a branch", self.weight)
+
+  @property
+  def name(self) -> str:
+    """Such as `L->ab`: what logs and flags call the branch."""
+    return f"{group_name(self.inputs)}->{group_name(self.targets)}"
+
+  def __str__(self) -> str:
+    """The text form that `parse` reads: `L->a,b:classification`."""
+    return f"{','.join(self.inputs)}->{','.join(self.targets)}:{self.task}"
+
+  @classmethod
+  def parse(cls, text: str) -> Branch:
+    """Reads `L->a,b` or `L->a,b:regression`.
+
+    Raises:
+      ValueError: the text is not of that form.
+    """
+    channels, colon, task = text.partition(":")
+    inputs, arrow, targets = channels.partition("->")
+    sides = [tuple(c.strip() for c in side.split(",") if c.strip()) for side in (inputs, targets)]
+    if not arrow or not all(sides):
+      raise ValueError(f"Expected a branch such as 'L->a,b' or 'L->a,b:regression'. Got '{text}'.")
+    return cls(*sides, task=Component.parse(task) if colon else Component("classification"))
+
+
+def group_name(channels: tuple[str, ...]) -> str:
+  """`("a", "b")` to `"ab"`; longer names are joined by commas."""
+  return ("" if all(len(c) == 1 for c in channels) else ",").join(channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """Where the photographs come from, and how they are cut."""
+
+  path: str = _field("", "Folder or glob of photographs; empty: the embedded ones.", flag="data")
+  heldout_path: str = _field("", "The same for the held-out loss; empty: a part of --data.")
+  heldout_fraction: float = _field(0.1, "Part of --data held out where no --data.heldout_path.")
+  heldout_limit: int = _field(1024, "At most so many held-out photographs are looked at.")
+  image_size: int = _field(96, "Side of the square input, in pixels.", flag="image_size")
+  crop_area: tuple[float, float] = _field(
+    (0.25, 1.0), "Area of a random crop, as fractions of the photograph's."
+  )
+  crop_aspect: tuple[float, float] = _field(
+    (0.75, 4 / 3), "Width to height of a random crop before it is resized to a square."
+  )
+  flip: bool = _field(True, "Mirror half of the photographs.")
+  embedded_crops: int = _field(2560, "Photographs cut from the embedded ones, for training.")
+  parallel_calls: int = _field(
+    0, "Photographs decoded at once; 0: as TensorFlow tunes it.", changes_result=False
+  )
+
+  def __post_init__(self) -> None:
+    for name in ("heldout_limit", "image_size", "embedded_crops"):
+      _check_positive_integer(f"data.{name}", getattr(self, name))
+    if not 0 < self.heldout_fraction < 1:
+      raise ValueError(
+        f"Expected `data.heldout_fraction` between 0 and 1. Received: {self.heldout_fraction}."
+      )
+    for name, highest in (("crop_area", 1.0), ("crop_aspect", math.inf)):
+      low, high = _pair(f"data.{name}", getattr(self, name), float)
+      if not 0 < low <= high <= highest:
+        raise ValueError(
+          f"Expected `data.{name}` LOW,HIGH with 0 < LOW <= HIGH"
+          f"{' <= 1' if highest == 1 else ''}. Received: {low},{high}."
+        )
+      object.__setattr__(self, name, (low, high))
+    _check_not_negative("data.parallel_calls", self.parallel_calls)
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+  """Everything that decides what a pretraining run does."""
+
+  data: DataConfig = DataConfig()
+  color: Component = _field(Component("lab"), "Color space.")
+  color_placement: str = _field(
+    "device", "Where color is encoded: 'device' (in the step) or 'pipeline' (in tf.data)."
+  )
+  branches: tuple[Branch, ...] = _field(
+    (Branch(("L",), ("a", "b")), Branch(("a", "b"), ("L",))),
+    "Predictions, such as 'L->a,b; a,b->L:regression'.",
+  )
+  backbone: Component = _field(Component("simplenet"), "Architecture of each tower.")
+  aggregation: Component = _field(Component("concat"), "How the towers make one encoder.")
+  optimizer: Component = _field(Component("adam"), "Optimizer.")
+  schedule: Component = _field(Component("exponential"), "Learning rate over the steps.")
+  learning_rate: float = _field(1e-4, "Learning rate at the start.", flag="learning_rate")
+  batch_size: int = _field(64, "Photographs a step, over all devices.", flag="batch_size")
+  epochs: int = _field(12, "Passes over the photographs.", flag="epochs")
+  steps: int = _field(0, "Stop after so many steps; 0: after --epochs.", flag="steps")
+  seed: int = _field(0, "Seed of weights, crops and order.", flag="seed")
+  strategy: str = _field(
+    "default",
+    "'default' (one device) or 'mirrored' (every GPU of the machine).",
+    flag="strategy",
+    changes_result=False,
+  )
+  checkpoints_kept: int = _field(3, "Newest checkpoints that stay.", changes_result=False)
+  checkpoint_minutes: float = _field(
+    10.0, "A checkpoint also within an epoch, as often as this.", changes_result=False
+  )
+  log_seconds: float = _field(5.0, "Time between two lines of progress.", changes_result=False)
+  panel_images: int = _field(8, "Held-out photographs in the panel.", changes_result=False)
+  profile: tuple[int, ...] = _field(
+    (), "Steps FIRST,LAST to trace for TensorBoard's profiler.", changes_result=False
+  )
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "branches", tuple(self.branches))
+    if not self.branches:
+      raise ValueError("Expected at least one of `branches`. Received: none.")
+    names = [branch.name for branch in self.branches]
+    if len(set(names)) != len(names):
+      raise ValueError(f"Expected `branches` to differ. Received: {'; '.join(names)}.")
+    for name, choices in (
+      ("color_placement", ("device", "pipeline")),
+      ("strategy", ("default", "mirrored")),
+    ):
+      if getattr(self, name) not in choices:
+        raise ValueError(
+          f"Expected `{name}` to be one of {', '.join(choices)}. Received: {getattr(self, name)}."
+        )
+    for name in ("batch_size", "epochs", "checkpoints_kept", "panel_images"):
+      _check_positive_integer(name, getattr(self, name))
+    for name in ("learning_rate", "log_seconds", "checkpoint_minutes"):
+      _check_positive(name, getattr(self, name))
+    for name in ("steps", "seed"):
+      _check_not_negative(name, getattr(self, name))
+    if self.profile:
+      first, last = _pair("profile", self.profile, int)
+      if not 0 < first <= last:
+        raise ValueError(f"Expected `profile` FIRST,LAST with 0 < FIRST <= LAST. Got {first},{last}.")
+      object.__setattr__(self, "profile", (first, last))

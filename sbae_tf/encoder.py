@@ -1,0 +1,106 @@
+"""The encoder: uint8 photographs to named feature maps, color conversion inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from sbae_tf import plugins
+from sbae_tf.aggregation.aggregation import Features
+from sbae_tf.color.color_space import ColorSpace
+from sbae_tf.config import PretrainConfig
+
+EMBEDDING = "embedding"
+
+
+class Encoder(tf.Module):
+  """Photographs to features: a color space, then towers, then their aggregation.
+
+  ```python
+  encoder = sbae_tf.load_encoder("runs/simplenet_lab/encoder")
+  features = encoder(images)             # images (B, H, W, 3) uint8
+  features["conv3"], features["embedding"]
+  ```
+
+  Attributes:
+    config: the configuration that it was built from.
+    color: the color space.
+    stride: height and width of the photographs must be multiples of it.
+    feature_names: names of the feature maps, in order of depth.
+    towers: the networks, Keras functional models.
+  """
+
+  def __init__(self, config: PretrainConfig) -> None:
+    """Builds an encoder with fresh weights, drawn from `tf.random`'s global seed.
+
+    Args:
+      config: a valid configuration.
+
+    Raises:
+      ValueError: a component or an option is unknown or out of range.
+    """
+    super().__init__(name="encoder")
+    backbone = plugins.find("backbone", config.backbone.name)
+
+    def build_tower(channels: int, name: str) -> tf.keras.Model:
+      tower = backbone.build(channels, **config.backbone.options)
+      # A name of its own keeps the towers apart in logs and graphs; Keras 2 has no public way.
+      tower._name = name
+      return tower
+
+    self.config = config
+    self.color: ColorSpace = plugins.find("color", config.color.name).build(**config.color.options)
+    self.stride: int = backbone.constants["STRIDE"]
+    self.feature_names: tuple[str, ...] = tuple(backbone.constants["FEATURES"])
+    self._aggregation = plugins.find("aggregation", config.aggregation.name).build(
+      config.branches, build_tower, **config.aggregation.options
+    )
+    self.towers = self._aggregation.towers
+
+  def branch_inputs(self, values: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """What each branch's tower sees.
+
+    Args:
+      values: (B, H, W, C) float32, all channels of the color space in native units.
+
+    Returns:
+      For each branch (B, H, W, len(inputs)) float32, every channel scaled from its range to
+      [-1, 1].
+    """
+    low = tf.constant([channel.low for channel in self.color.channels], tf.float32)
+    high = tf.constant([channel.high for channel in self.color.channels], tf.float32)
+    scaled = (2 * values - (high + low)) / (high - low)
+    return tuple(self.color.slice(scaled, branch.inputs) for branch in self.config.branches)
+
+  def branch_features(
+    self, inputs: Sequence[tf.Tensor], *, training: bool
+  ) -> tuple[Features, ...]:
+    """For each branch its named feature maps, in order of depth.
+
+    Args:
+      inputs: as `branch_inputs` gives them.
+      training: whether batch normalization uses the batch.
+    """
+    return self._aggregation.branch_features(inputs, training=training)
+
+  def __call__(self, images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+    """The representation of photographs.
+
+    Args:
+      images: (B, H, W, 3) uint8 sRGB; H and W multiples of `stride`.
+      training: whether batch normalization uses the batch.
+
+    Returns:
+      Every feature map, (B, h, w, C) under its name, the towers concatenated along C; and under
+      `"embedding"` the mean over the last map's pixels, (B, C).
+
+    Raises:
+      ValueError: `images` is not uint8 (B, H, W, 3).
+    """
+    values = self.color.encode(images)
+    features = self._aggregation.merge(
+      self.branch_features(self.branch_inputs(values), training=training)
+    )
+    features[EMBEDDING] = tf.reduce_mean(features[self.feature_names[-1]], axis=(1, 2))
+    return features

@@ -1,0 +1,129 @@
+"""Pictures of a run: the first layer's filters, and a panel of predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageDraw, ImageFont
+
+from sbae_tf.config import group_name
+from sbae_tf.model import PretrainModel
+
+_GAP = 2  # Pixels between two pictures of a grid.
+_CAPTION = 14  # Height of a caption, in pixels.
+
+
+def filters(model: PretrainModel, *, zoom: int = 4) -> np.ndarray:
+  """The first layer's filters of every tower, side by side.
+
+  A filter is shown as the color that its weights mean: the tower's input channels swing about the
+  middle of their range, up to its ends for the filter's largest weight; the others stay there.
+
+  Args:
+    model: the model.
+    zoom: pixels a weight.
+
+  Returns:
+    (H, W, 3) uint8.
+  """
+  grids = []
+  color = model.encoder.color
+  for branch, tower in zip(model.config.branches, model.encoder.towers):
+    weights = tower.trainable_variables[0].numpy()  # (height, width, C, filters)
+    weights = weights / (np.abs(weights).max(axis=(0, 1, 2)) + 1e-12)
+    scaled = np.moveaxis(weights, -1, 0)  # (filters, height, width, C) in [-1, 1]
+    values = _neutral(model, scaled.shape[:3])
+    for c, index in enumerate(color.indices(branch.inputs)):
+      channel = color.channels[index]
+      half = (channel.high - channel.low) / 2
+      values[..., index] = (channel.high + channel.low) / 2 + scaled[..., c] * half
+    images = _to_uint8(color.decode(tf.constant(values)))
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
+    grids.append(_with_caption(_grid(rows), f"{group_name(branch.inputs)} filters"))
+  return _beside(grids)
+
+
+def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
+  """What the model predicts, a row a photograph.
+
+  Columns: the photograph; each group of channels that a branch sees or predicts, alone; for each
+  branch its prediction alone, and together with its input, in color. Predictions are decoded by
+  the task (for classification the annealed mean) and enlarged bilinearly from the small map;
+  channels that a picture does not show stay neutral.
+
+  Args:
+    model: the model.
+    images: (B, H, W, 3) uint8, H and W multiples of the stride.
+
+  Returns:
+    (height, width, 3) uint8.
+  """
+  values = model.encoder.color.encode(images)
+  outputs = model.outputs(model.prepare(images).inputs, training=False)
+  small = model.target_values(values)
+  columns = [("photograph", images.numpy())]
+  groups = [g for b in model.config.branches for g in (b.inputs, b.targets)]
+  for group in dict.fromkeys(groups):
+    columns.append((group_name(group), _render(model, {group: model.encoder.color.slice(values, group)})))
+  for branch, task, output, truth in zip(model.config.branches, model.tasks, outputs, small):
+    predicted = tf.image.resize(task.decode(output, truth), images.shape[1:3], "bilinear")
+    columns.append((f"{branch.name}: {group_name(branch.targets)}", _render(model, {branch.targets: predicted})))
+    given = model.encoder.color.slice(values, branch.inputs)
+    both = _render(model, {branch.inputs: given, branch.targets: predicted})
+    columns.append((f"with {group_name(branch.inputs)}", both))
+  return _beside([_with_caption(_grid([[i] for i in column]), name) for name, column in columns])
+
+
+def _neutral(model: PretrainModel, shape: Sequence[int]) -> np.ndarray:
+  """(*shape, C) float32: mid-gray in every channel."""
+  gray = model.encoder.color.encode(tf.fill((1, 1, 1, 3), tf.constant(119, tf.uint8)))  # L = 50
+  return np.broadcast_to(gray.numpy()[0, 0, 0], (*shape, gray.shape[-1])).copy()
+
+
+def _render(model: PretrainModel, groups: dict[tuple[str, ...], tf.Tensor]) -> np.ndarray:
+  """Groups of channels, each (B, H, W, C) in native units, to (B, H, W, 3) uint8."""
+  color = model.encoder.color
+  some = next(iter(groups.values()))
+  values = _neutral(model, some.shape[:3])
+  for names, group in groups.items():
+    values[..., color.indices(names)] = group.numpy()
+  return _to_uint8(color.decode(tf.constant(values)))
+
+
+def _to_uint8(images: tf.Tensor) -> np.ndarray:
+  return np.round(images.numpy() * 255).astype(np.uint8)
+
+
+def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+  """Rows of pictures of one size, on white; a short last row is filled up."""
+  height, width = rows[0][0].shape[:2]
+  grid = np.full(
+    (len(rows) * (height + _GAP) - _GAP, len(rows[0]) * (width + _GAP) - _GAP, 3), 255, np.uint8
+  )
+  for i, row in enumerate(rows):
+    for j, image in enumerate(row):
+      y, x = i * (height + _GAP), j * (width + _GAP)
+      grid[y : y + height, x : x + width] = image
+  return grid
+
+
+def _with_caption(picture: np.ndarray, text: str) -> np.ndarray:
+  font = ImageFont.load_default()
+  width = max(picture.shape[1], int(font.getlength(text)) + 2)
+  canvas = Image.new("RGB", (width, picture.shape[0] + _CAPTION), "white")
+  canvas.paste(Image.fromarray(picture), (0, _CAPTION))
+  ImageDraw.Draw(canvas).text((1, 1), text, fill="black", font=font)
+  return np.asarray(canvas)
+
+
+def _beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
+  height = max(picture.shape[0] for picture in pictures)
+  padded = [
+    np.pad(p, ((0, height - p.shape[0]), (_GAP, _GAP), (0, 0)), constant_values=255) for p in pictures
+  ]
+  return np.concatenate(padded, axis=1)

@@ -1,0 +1,211 @@
+"""Finds a component by its module's name, and reads its options without importing it.
+
+A component is a module with a function `build`: what comes before the `*` in its signature is
+given by the package, the keyword-only arguments after it are the options that a user may set.
+`"lab"` of the kind `"color"` is the file `sbae_tf/color/lab.py`; a name with a dot, such as
+`"my_package.my_space"`, is a module of the user's own.
+
+The signature and the module's constants are read from the source by `ast`: a configuration is
+checked, and `--help` written, before TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib
+import importlib.util
+import pathlib
+import types
+from collections.abc import Mapping
+from typing import Any
+
+# What the configuration calls a component, and the folder that holds its modules.
+KINDS = types.MappingProxyType(
+  {
+    "color": "color",
+    "backbone": "backbones",
+    "aggregation": "aggregation",
+    "task": "tasks",
+    "quantizer": "quantize",
+    "optimizer": "optimizers",
+    "schedule": "schedules",
+  }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+  """A keyword-only argument of a component's `build`.
+
+  Attributes:
+    type: the annotation as it is written, such as `"float"`.
+    default: the literal default; `required` where there is none.
+    required: whether `build` has no default for it.
+  """
+
+  type: str
+  default: Any
+  required: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugin:
+  """A component's module as far as its source tells.
+
+  Attributes:
+    kind: a key of `KINDS`.
+    name: the module's name, as a configuration gives it.
+    module: the module's full dotted name.
+    summary: the first line of the module's docstring.
+    options: name to `Option`, in the order of the signature.
+    constants: the module-level names in capitals that hold a literal, such as `STRIDE`.
+    needs: a package outside the package's own requirements (`NEEDS`), or None.
+  """
+
+  kind: str
+  name: str
+  module: str
+  summary: str
+  options: Mapping[str, Option]
+  constants: Mapping[str, Any]
+
+  @property
+  def needs(self) -> str | None:
+    """The optional package that the component needs, or None."""
+    return self.constants.get("NEEDS")
+
+  def build(self, *args: Any, **options: Any) -> Any:
+    """Imports the module and calls its `build`.
+
+    Raises:
+      ValueError: an option is unknown, or its package is not installed.
+    """
+    self.check(options)
+    return importlib.import_module(self.module).build(*args, **options)
+
+  def check(self, options: Mapping[str, Any]) -> None:
+    """Checks options against the signature of `build`, and that its package is installed.
+
+    Raises:
+      ValueError: names what is wrong and lists the right options.
+    """
+    for key, value in options.items():
+      if key not in self.options:
+        known = ", ".join(self.options) or "none"
+        raise ValueError(
+          f"Unknown option '{key}' of {self.kind} '{self.name}'. Its options: {known}."
+        )
+      expected = self.options[key].type
+      if not _is_of_type(value, expected):
+        raise ValueError(
+          f"Expected option '{key}' of {self.kind} '{self.name}' to be {expected}. "
+          f"Received: {value!r}."
+        )
+    missing = [key for key, o in self.options.items() if o.required and key not in options]
+    if missing:
+      raise ValueError(f"{self.kind} '{self.name}' needs the option '{missing[0]}'.")
+    if self.needs and importlib.util.find_spec(self.needs) is None:
+      others = ", ".join(n for n in names(self.kind) if not find(self.kind, n).needs)
+      raise ValueError(
+        f"{self.kind} '{self.name}' needs {self.needs}, which is not installed and exists for "
+        f"Python 3.9 to 3.11 only. Without it there are: {others}."
+      )
+
+
+def names(kind: str) -> tuple[str, ...]:
+  """The names of a kind's own components, sorted.
+
+  Args:
+    kind: a key of `KINDS`.
+  """
+  folder = pathlib.Path(__file__).parent / KINDS[kind]
+  found = (_read(kind, path.stem, _own_module(kind, path.stem), path) for path in _modules(folder))
+  return tuple(plugin.name for plugin in found if plugin is not None)
+
+
+def find(kind: str, name: str) -> Plugin:
+  """A component by name.
+
+  Args:
+    kind: a key of `KINDS`.
+    name: a file's name in the kind's folder, or the dotted name of a module elsewhere.
+
+  Raises:
+    ValueError: there is none of that name; lists those that there are.
+  """
+  module = name if "." in name else _own_module(kind, name)
+  plugin = None
+  if name and not name.startswith("_"):
+    try:
+      spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+      spec = None
+    if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+      plugin = _read(kind, name, module, pathlib.Path(spec.origin))
+  if plugin is None:
+    raise ValueError(f"Unknown {kind} '{name}'. Known: {', '.join(names(kind))}.")
+  return plugin
+
+
+def _own_module(kind: str, name: str) -> str:
+  return f"sbae_tf.{KINDS[kind]}.{name}"
+
+
+def _modules(folder: pathlib.Path) -> list[pathlib.Path]:
+  return sorted(p for p in folder.glob("*.py") if not p.name.startswith("_"))
+
+
+@functools.lru_cache(maxsize=None)
+def _read(kind: str, name: str, module: str, path: pathlib.Path) -> Plugin | None:
+  """Reads a module's source; None where it has no `build` (the kind's own types, say)."""
+  tree = ast.parse(path.read_text(encoding="utf-8"))
+  build = next(
+    (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "build"), None
+  )
+  if build is None:
+    return None
+  options = {}
+  for argument, default in zip(build.args.kwonlyargs, build.args.kw_defaults):
+    annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+    value = None if default is None else ast.literal_eval(default)
+    options[argument.arg] = Option(type=annotation, default=value, required=default is None)
+  constants = {}
+  for node in tree.body:
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+      constant = node.targets[0].id
+      if constant.isupper() and not constant.startswith("_"):
+        try:
+          constants[constant] = ast.literal_eval(node.value)
+        except ValueError:  # An expression, and so nothing that can be known without importing.
+          continue
+  docstring = ast.get_docstring(tree) or ""
+  return Plugin(
+    kind=kind,
+    name=name,
+    module=module,
+    summary=docstring.split("\n", 1)[0],
+    options=types.MappingProxyType(options),
+    constants=types.MappingProxyType(constants),
+  )
+
+
+_TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
+
+
+def _is_of_type(value: Any, annotation: str) -> bool:
+  """Whether a JSON value fits an annotation of the simple kind, `float | None` among them."""
+  parts = [part.strip() for part in annotation.split("|")]
+  for part in parts:
+    if part == "None":
+      if value is None:
+        return True
+    elif part.startswith("tuple["):
+      if isinstance(value, (list, tuple)):
+        return True
+    elif part not in _TYPES:
+      return True
+    elif isinstance(value, _TYPES[part]) and (part == "bool" or not isinstance(value, bool)):
+      return True
+  return False

@@ -1,0 +1,97 @@
+"""Command line: `python -m sbae_tf.pretrain --data=FOLDER`."""
+
+from __future__ import annotations
+
+import logging as py_logging
+import pathlib
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import logging
+
+from sbae_tf import flags, runtime
+from sbae_tf.config import PretrainConfig
+from sbae_tf.run_folder import RunFolder
+
+if TYPE_CHECKING:
+  from sbae_tf.training import Result
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Runs the command line.
+
+  Args:
+    arguments: what follows the program's name.
+
+  Returns:
+    The exit status: 0, or 2 after a user's mistake, said in one line.
+  """
+  if {"--help", "-h", "--helpfull", "--helpshort"} & set(arguments):
+    print(flags.help_text(), end="")
+    return 0
+  try:
+    config, workdir = flags.parse(arguments)
+    RunFolder(workdir).check(config)  # Also before TensorFlow, which takes seconds to start.
+    _pretrain(config, workdir)
+  except ValueError as error:
+    if not _raised_by_package(error):
+      raise
+    print(f"pretrain: {' '.join(str(error).split())}", file=sys.stderr)
+    return _USAGE_ERROR
+  except KeyboardInterrupt:
+    print("pretrain: Interrupted. The same command resumes from the last checkpoint.", file=sys.stderr)
+    return _INTERRUPTED
+  return 0
+
+
+def _raised_by_package(error: ValueError) -> bool:
+  """Whether the error is a mistake that the package found; one of TensorFlow's is a fault in it."""
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  return str(frame.f_globals.get("__name__", "")).startswith("sbae_tf.") or (
+    frame.f_code.co_filename == __file__
+  )
+
+
+def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
+  logging.use_absl_handler()
+  logging.get_absl_handler().setFormatter(py_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+  logging.set_verbosity(logging.INFO)
+  logging.info("Starting TensorFlow.")
+  runtime.silence_tensorflow_logs()
+  runtime.import_quietly("tensorflow")
+  from sbae_tf import training  # Here, for it imports TensorFlow.
+
+  result = training.train(config, workdir)
+  print(_summary(config, result))
+
+
+def _summary(config: PretrainConfig, result: Result) -> str:
+  """What the run made, and what to try next."""
+  folder = result.folder
+  losses = ", ".join(f"{k} {v:.3f}" for k, v in result.heldout.items() if k != "total")
+  state = f"held-out loss {losses}" if losses else "it was complete already; more --epochs, more --workdir"
+  return textwrap.dedent(f"""
+    Pretrained {config.backbone.name} ({result.parameters:,} parameters), {result.steps} steps: {state}.
+
+      {folder.encoder}/      the encoder, a SavedModel: uint8 photographs to features
+      {folder.panel}    predictions on held-out photographs
+      {folder.tensorboard}/  losses, filters and panels
+      {folder.checkpoints}/  where the same command resumes
+      {folder.config_file}  the resolved configuration
+      {folder.metrics}  what was measured, a JSON object a line
+
+    Try next:
+      {sys.executable} -m tensorboard.main --logdir={folder.tensorboard}
+      {sys.executable} -m sbae_tf.pretrain --data=FOLDER_OF_PHOTOGRAPHS --workdir=runs/mine
+      {sys.executable} -c 'import sbae_tf; print(sbae_tf.load_encoder("{folder.encoder}").feature_names)'
+    """).rstrip()
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

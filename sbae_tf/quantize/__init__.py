@@ -1,0 +1,1 @@
+"""Quantizers: channel values to bins. One file each, with `build(channels, *, ...) -> Quantizer`."""

@@ -1,0 +1,130 @@
+"""The process around TensorFlow: Keras 2 on every TensorFlow, and a quiet start.
+
+Imports no TensorFlow itself, so that a command line can check its flags first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import re
+import sys
+import tempfile
+import types
+import warnings
+from collections.abc import Iterator
+
+# Lines that TensorFlow and its companions print at import although nothing is wrong. What is not
+# listed here is printed again after the import: a real fault must stay visible.
+_NOISE = re.compile(
+  "|".join(
+    (
+      r"Unable to register cu(DNN|FFT|BLAS) factory",  # TF 2.15: the GPU wheel registers twice.
+      r"cuda_(dnn|fft|blas)\.cc",
+      r"TF-TRT Warning",
+      r"Could not find cuda drivers",
+      r"cudart_stub\.cc",
+      r"oneDNN custom operations are on",
+      r"TensorFlow binary is optimized",
+      r"To enable the following instructions",
+      r"rebuild TensorFlow with the appropriate compiler flags",
+      r"All log messages before absl::InitializeLog",
+      r"computation_placer\.cc",
+      r"^Using TensorFlow backend",  # keras-cv, on stdout.
+    )
+  )
+)
+
+
+def require_keras_2() -> None:
+  """Makes `tf.keras` Keras 2 on every TensorFlow.
+
+  TensorFlow up to 2.15 has Keras 2; later ones have it as the package `tf-keras`, which they use
+  if the environment says so before `tf.keras` is first touched.
+
+  Raises:
+    ImportError: Keras 3 is installed without tf-keras, or the environment asks for Keras 3.
+  """
+  if importlib.util.find_spec("tf_keras") is not None:
+    if os.environ.setdefault("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
+      raise ImportError(
+        "sbae_tf needs Keras 2, but the environment has TF_USE_LEGACY_KERAS="
+        f"{os.environ['TF_USE_LEGACY_KERAS']}. Set it to 1."
+      )
+  elif importlib.metadata.version("keras").startswith("3."):
+    raise ImportError(
+      "sbae_tf needs Keras 2, which TensorFlow after 2.15 has as a package of its own: "
+      "pip install tf-keras"
+    )
+
+
+def silence_tensorflow_logs() -> None:
+  """Hides TensorFlow's own INFO and WARNING lines; for command lines, before TensorFlow starts.
+
+  A `TF_CPP_MIN_LOG_LEVEL` in the environment wins.
+  """
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def import_quietly(name: str) -> types.ModuleType:
+  """Imports a module without the start-up noise of TensorFlow and its companions.
+
+  Known harmless lines on stdout and stderr (also those printed by native code), end-of-life and
+  deprecation warnings are dropped; every other line is printed once the import is over.
+
+  Args:
+    name: the module's dotted name, such as `"keras_cv"`.
+
+  Returns:
+    The module.
+
+  Raises:
+    ImportError: as the import does.
+  """
+  if name in sys.modules:
+    return sys.modules[name]
+  with _filtered_output(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _filtered_output() -> Iterator[None]:
+  """Captures file descriptors 1 and 2, and prints on leaving what is not noise."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  with tempfile.TemporaryFile() as captured:
+    saved = [(fd, os.dup(fd)) for fd in (1, 2)]
+    try:
+      for fd, _ in saved:
+        os.dup2(captured.fileno(), fd)
+      yield
+    finally:
+      sys.stdout.flush()
+      sys.stderr.flush()
+      for fd, copy in saved:
+        os.dup2(copy, fd)
+        os.close(copy)
+      captured.seek(0)
+      for line in captured.read().decode(errors="replace").splitlines():
+        if line.strip() and not _NOISE.search(line):
+          print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def quiet_logger(name: str) -> Iterator[None]:
+  """Hides a Python logger's warnings for the length of a block.
+
+  MirroredStrategy warns on a machine without a GPU that it will not use NCCL, which is no news.
+  """
+  logger = logging.getLogger(name)
+  level = logger.level
+  logger.setLevel(logging.ERROR)
+  try:
+    yield
+  finally:
+    logger.setLevel(level)

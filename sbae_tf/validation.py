@@ -1,0 +1,61 @@
+"""Checks a configuration against the components' modules, before TensorFlow is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sbae_tf import plugins
+from sbae_tf.config import Branch, Component, Json, PretrainConfig
+
+
+def validate(config: PretrainConfig) -> None:
+  """Checks that all components, options and channels exist and fit each other.
+
+  Raises:
+    ValueError: one line that names the field and what would be right.
+  """
+  for kind in ("color", "backbone", "aggregation", "optimizer", "schedule"):
+    component: Component = getattr(config, kind)
+    _check_component(kind, component.name, component.options)
+  channels = tuple(plugins.find("color", config.color.name).constants["CHANNELS"])
+  for branch in config.branches:
+    _check_component("task", branch.task.name, branch.task.options)
+    _check_channels(branch, channels, config.color.name)
+  stride = plugins.find("backbone", config.backbone.name).constants["STRIDE"]
+  size = config.data.image_size
+  if size % stride:
+    near = max(stride, size // stride * stride)
+    raise ValueError(
+      f"Expected `image_size` to be a multiple of {stride}, the stride of backbone "
+      f"'{config.backbone.name}', such as {near} or {near + stride}. Received: {size}."
+    )
+
+
+def remarks(config: PretrainConfig) -> list[str]:
+  """What is allowed but hardly meant, each in a line."""
+  return [
+    f"Branch {branch.name} predicts its own input: without corruption or a bottleneck that is "
+    "trivial, and its features will be worth little."
+    for branch in config.branches
+    if set(branch.inputs) & set(branch.targets)
+  ]
+
+
+def _check_component(kind: str, name: str, options: Mapping[str, Json]) -> None:
+  plugin = plugins.find(kind, name)
+  plugin.check(options)
+  for key in plugin.options:
+    if key in plugins.KINDS:  # An option that is itself a component, in text form.
+      nested = Component.parse(options.get(key, plugin.options[key].default))
+      _check_component(key, nested.name, nested.options)
+
+
+def _check_channels(branch: Branch, channels: tuple[str, ...], color: str) -> None:
+  for channel in (*branch.inputs, *branch.targets):
+    if channel not in channels:
+      raise ValueError(
+        f"Branch {branch.name}: color space '{color}' has no channel '{channel}', it has "
+        f"{', '.join(channels)}. Set --branches, such as "
+        f"--branches='{channels[0]}->{','.join(channels[1:])}; "
+        f"{','.join(channels[1:])}->{channels[0]}'."
+      )
