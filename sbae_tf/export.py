@@ -56,8 +56,7 @@ def export_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> None:
     serving = exported.__call__.get_concrete_function(images, training=False)
     exported.__call__.get_concrete_function(images, training=True)
     written = pathlib.Path(temporary) / "saved_model"
-    with runtime.quiet_logger("absl"), runtime.quiet_logger("tensorflow"):
-      # It would warn that the towers' layers have no functions of their own: none are meant to.
+    with runtime.quiet_logs():
       tf.saved_model.save(exported, str(written), signatures={"serving_default": serving})
     if path.exists():
       path.rename(pathlib.Path(temporary) / "replaced")

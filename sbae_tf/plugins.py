@@ -80,10 +80,14 @@ class Plugin:
     """Imports the module and calls its `build`.
 
     Raises:
-      ValueError: an option is unknown, or its package is not installed.
+      ValueError: an option is unknown or out of range, or its package is not installed.
     """
     self.check(options)
-    return importlib.import_module(self.module).build(*args, **options)
+    build = importlib.import_module(self.module).build
+    try:
+      return build(*args, **options)
+    except ValueError as error:  # Of a library, too, which does not say what asked for it.
+      raise ValueError(f"{self.kind} '{self.name}': {error}") from error
 
   def check(self, options: Mapping[str, Any]) -> None:
     """Checks options against the signature of `build`, and that its package is installed.

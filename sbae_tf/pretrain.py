@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from absl import flags as absl_flags
 from absl import logging
 
 from sbae_tf import flags, runtime
@@ -59,10 +60,10 @@ def _raised_by_package(error: ValueError) -> bool:
 
 
 def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
+  absl_flags.FLAGS.mark_as_parsed()  # Absl's own flags stay as they are: ours are not among them.
   logging.use_absl_handler()
   logging.get_absl_handler().setFormatter(py_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
   logging.set_verbosity(logging.INFO)
-  logging.info("Starting TensorFlow.")
   runtime.silence_tensorflow_logs()
   runtime.import_quietly("tensorflow")
   from sbae_tf import training  # Here, for it imports TensorFlow.

@@ -18,6 +18,8 @@ import types
 import warnings
 from collections.abc import Iterator
 
+from absl import logging as absl_logging
+
 # Lines that TensorFlow and its companions print at import although nothing is wrong. What is not
 # listed here is printed again after the import: a real fault must stay visible.
 _NOISE = re.compile(
@@ -116,15 +118,18 @@ def _filtered_output() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_logger(name: str) -> Iterator[None]:
-  """Hides a Python logger's warnings for the length of a block.
+def quiet_logs() -> Iterator[None]:
+  """Hides the warnings of TensorFlow's Python code for the length of a block.
 
-  MirroredStrategy warns on a machine without a GPU that it will not use NCCL, which is no news.
+  For what warns although all is well: MirroredStrategy without a GPU, that it will not use NCCL;
+  the saving of functional models, that their layers have no functions of their own.
   """
-  logger = logging.getLogger(name)
-  level = logger.level
-  logger.setLevel(logging.ERROR)
+  tensorflow_logger = logging.getLogger("tensorflow")
+  level, verbosity = tensorflow_logger.level, absl_logging.get_verbosity()
+  tensorflow_logger.setLevel(logging.ERROR)
+  absl_logging.set_verbosity(absl_logging.ERROR)
   try:
     yield
   finally:
-    logger.setLevel(level)
+    tensorflow_logger.setLevel(level)
+    absl_logging.set_verbosity(verbosity)

@@ -18,7 +18,7 @@ def make_strategy(config: PretrainConfig) -> tf.distribute.Strategy:
     ValueError: the batch does not divide among them.
   """
   if config.strategy == "mirrored":
-    with runtime.quiet_logger("tensorflow"):
+    with runtime.quiet_logs():
       strategy = tf.distribute.MirroredStrategy()
   else:
     strategy = tf.distribute.get_strategy()

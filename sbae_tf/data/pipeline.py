@@ -57,7 +57,7 @@ def train_dataset(
   labels = _labels(source)
 
   def example(position: tf.Tensor) -> dict[str, tf.Tensor]:
-    index = _image_index(position, count=len(source), per_epoch=per_epoch, seed=seed)
+    index = _shuffle(position % per_epoch, position // per_epoch, count=len(source), seed=seed)
     image = augmentation.random_resized_crop(
       source.load(index),
       # Never met twice: the position goes on from epoch to epoch.
@@ -153,27 +153,24 @@ def batch_indices(
   Raises:
     ValueError: there are fewer images than one batch.
   """
-  per_epoch = steps_per_epoch(source, batch_size) * batch_size
+  epoch, step = divmod(step, steps_per_epoch(source, batch_size))
   positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-  indices = tf.map_fn(
-    lambda position: _image_index(position, count=len(source), per_epoch=per_epoch, seed=seed),
-    positions,
-  )
-  return indices.numpy()
+  return _shuffle(positions, epoch, count=len(source), seed=seed).numpy()
 
 
-def _image_index(position: tf.Tensor, *, count: int, per_epoch: int, seed: int) -> tf.Tensor:
-  """The image at a () int64 position of the endless order: another permutation every epoch."""
-  epoch = position // per_epoch
+def _shuffle(
+  position: tf.Tensor, epoch: tf.Tensor | int, *, count: int, seed: int
+) -> tf.Tensor:
+  """The images at positions, () or (M,) int64 in [0, count), of an epoch's permutation."""
   # Negative, so apart from the seeds of the images.
-  epoch_seed = tf.stack([tf.constant(seed, tf.int64), -1 - epoch])
+  epoch_seed = tf.stack([tf.constant(seed, tf.int64), -1 - tf.cast(epoch, tf.int64)])
   # The cipher behind the shuffle uses only the low bits of its key (8 of each word up to 65,536
   # images): with seed and epoch themselves as the key, epoch 256 would repeat epoch 0 and seed
   # 256 seed 0. So they are hashed into it. `tf.random.experimental.index_shuffle` is this op with
   # four rounds, after which neighbors stay neighbors too often; with eight they do not.
   key = tf.random.stateless_uniform([3], epoch_seed, minval=None, maxval=None, dtype=tf.int32)
   return tf.raw_ops.RandomIndexShuffle(
-    index=position % per_epoch, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=8
+    index=position, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=8
   )
 
 

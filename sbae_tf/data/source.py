@@ -119,5 +119,5 @@ def first_line(error: tf.errors.OpError) -> str:
   Returns:
     Its reason in one line; its type where TensorFlow gave no message.
   """
-  message = re.sub(r"\{\{[^}]*\}\}|\[Op:[^\]]*\]", "", str(error.message or "")).strip()
+  message = re.sub(r"\{\{[^}]*\}\}|\[Op:.*", "", str(error.message or "")).strip()
   return message.splitlines()[0].strip() if message else type(error).__name__
