@@ -78,9 +78,9 @@ def conv_bn_relu(
     to keep its variance.
   """
   if kernel == 1 and stride > 1:
-    # oneDNN's gradient for the kernel of a strided 1 x 1 convolution writes past its buffer if there
-    # are fewer than 16 input channels: crashes on TF 2.15 and 2.21 (oneDNN issue 6035). The mean of
-    # one pixel is that pixel, so this is the same function.
+    # oneDNN's kernel gradient of a strided 1 x 1 convolution writes past its buffer if there are
+    # fewer than 16 input channels: crashes on TF 2.15 and 2.21. The mean of one
+    # pixel is that pixel, so this is the same function.
     x = tf.keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_subsample")(x)
     stride = 1
   x = tf.keras.layers.Conv2D(

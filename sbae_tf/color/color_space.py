@@ -64,6 +64,7 @@ class ColorSpace:
       ValueError: `images` is not uint8, or has no 3 channels. (The conversion would take any
         float, and turn 0 to 255 into garbage without a word.)
     """
+    images = tf.convert_to_tensor(images)
     if images.dtype != tf.uint8 or images.shape.rank != 4 or images.shape[-1] != 3:
       raise ValueError(
         f"Expected `images` (B, H, W, 3) uint8. Received: {images.shape} {images.dtype.name}."

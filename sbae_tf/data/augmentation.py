@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -172,8 +173,8 @@ def _to_uint8(image: tf.Tensor, image_size: int) -> tf.Tensor:
   return tf.ensure_shape(image, (image_size, image_size, 3))
 
 
-@functools.lru_cache(maxsize=None)
-def _layer(image_size: int):  # Of keras-cv; its type is known only once that is imported.
+@functools.cache
+def _layer(image_size: int) -> Any:  # Its type is known only once keras-cv is imported.
   """keras-cv's crop. Its factors are required and unused: `choose_box` chooses the part."""
   keras_cv = runtime.import_quietly("keras_cv")
   # A layer makes a generator, which is a variable: not to be made inside a map function's graph,

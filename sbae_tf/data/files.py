@@ -44,17 +44,17 @@ def build(pattern: str) -> source_lib.Source:
   except tf.errors.OpError as error:
     raise ValueError(f"Cannot list {pattern}: {source_lib.first_line(error)}") from error
   if not images:
-    what = f"{others:,} files with other extensions" if others else "it is empty"
+    what = f"{_count(others, 'file')} with other extensions" if others else "it is empty"
     raise ValueError(
       f"No images in {pattern}: {what}. Give a folder with files that end in "
       f"{', '.join(EXTENSIONS)}"
     )
   labels, class_names = _classes([_relative(path, root) for path in images])
-  description = f"{len(images):,} images in {pattern}"
+  description = f"{_count(len(images), 'image')} in {pattern}"
   if class_names:
-    description += f", {len(class_names):,} classes"
+    description += f", {_count(len(class_names), 'class', 'classes')}"
   if others:
-    description += f", {others:,} other files skipped"
+    description += f", {_count(others, 'other file')} skipped"
   logging.info("Found %s.", description)
 
   with tf.device("cpu:0"):
@@ -164,3 +164,7 @@ def _classes(paths: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
   class_names = tuple(sorted(set(folders)))
   label_of = {name: label for label, name in enumerate(class_names)}
   return np.array([label_of[folder] for folder in folders], np.int32), class_names
+
+
+def _count(count: int, one: str, several: str | None = None) -> str:
+  return f"{count:,} {one if count == 1 else several or one + 's'}"

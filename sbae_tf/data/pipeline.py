@@ -69,7 +69,9 @@ def train_dataset(
     )
     return {"image": image, "label": tf.gather(labels, index)}
 
-  dataset = tf.data.Dataset.range(first_step * batch_size, tf.int64.max)
+  # Not a range up to a large number: several workers ask each other before every step of a finite
+  # dataset whether all of them still have data.
+  dataset = tf.data.Dataset.counter(tf.constant(first_step * batch_size, tf.int64))
   dataset = dataset.map(example, num_parallel_calls=_or_autotune(parallel_calls))
   dataset = dataset.batch(batch_size, drop_remainder=True)
   return dataset.prefetch(_or_autotune(prefetch)).with_options(_options())
@@ -158,9 +160,7 @@ def batch_indices(
   return _shuffle(positions, epoch, count=len(source), seed=seed).numpy()
 
 
-def _shuffle(
-  position: tf.Tensor, epoch: tf.Tensor | int, *, count: int, seed: int
-) -> tf.Tensor:
+def _shuffle(position: tf.Tensor, epoch: tf.Tensor | int, *, count: int, seed: int) -> tf.Tensor:
   """The images at positions, () or (M,) int64 in [0, count), of an epoch's permutation."""
   # Negative, so apart from the seeds of the images.
   epoch_seed = tf.stack([tf.constant(seed, tf.int64), -1 - tf.cast(epoch, tf.int64)])

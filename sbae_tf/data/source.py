@@ -83,9 +83,7 @@ class Source:
     )
 
 
-def unreadable(
-  source: Source, indices: Iterable[int], *, limit: int = 10
-) -> list[tuple[str, str]]:
+def unreadable(source: Source, indices: Iterable[int], *, limit: int = 10) -> list[tuple[str, str]]:
   """Finds the images that cannot be loaded.
 
   An error out of a `tf.data` iterator does not say which image it came from; this loads the

@@ -1,0 +1,75 @@
+"""What every color space must do; finds them by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sbae_tf import plugins
+
+SPACES = plugins.names("color")
+
+
+def _all_colors() -> np.ndarray:
+  """(1, 64, 512, 3) uint8: every 8th level of each channel, and 255."""
+  levels = np.append(np.arange(0, 255, 8), 255)[1:].astype(np.uint8)
+  grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1)
+  return grid.reshape(1, 64, 512, 3)
+
+
+@pytest.fixture(params=SPACES, name="space")
+def _space(request):
+  return plugins.find("color", request.param).build()
+
+
+def test_round_trip_is_exact_to_the_level(space):
+  images = _all_colors()
+  back = space.decode(space.encode(tf.constant(images))).numpy()
+  assert np.abs(back * 255 - images).max() < 0.5
+
+
+def test_channels_and_types(space):
+  values = space.encode(tf.zeros((2, 8, 16, 3), tf.uint8))
+  assert values.shape == (2, 8, 16, len(space.channels))
+  assert values.dtype == tf.float32
+  assert space.decode(values).shape == (2, 8, 16, 3)
+
+
+def test_ranges_hold_and_are_tight(space):
+  values = space.encode(tf.constant(_all_colors())).numpy().reshape(-1, len(space.channels))
+  for channel, column in zip(space.channels, values.T):
+    width = channel.high - channel.low
+    assert channel.low - 1e-3 <= column.min() < channel.low + 0.05 * width
+    assert channel.high - 0.05 * width < column.max() <= channel.high + 1e-3
+
+
+def test_eager_graph_and_pipeline_agree(space):
+  images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+  eager = space.encode(tf.constant(images)).numpy()
+  graph = tf.function(space.encode)(tf.constant(images)).numpy()
+  dataset = tf.data.Dataset.from_tensors(images).map(space.encode)
+  np.testing.assert_allclose(graph, eager, atol=1e-4)
+  np.testing.assert_allclose(next(iter(dataset)).numpy(), eager, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  "images", [tf.zeros((1, 8, 8, 3)), tf.zeros((1, 8, 8, 4), tf.uint8), tf.zeros((8, 8, 3), tf.uint8)]
+)
+def test_refuses_what_is_no_uint8_photograph(space, images):
+  with pytest.raises(ValueError, match=r"Expected `images` \(B, H, W, 3\) uint8. Received"):
+    space.encode(images)
+
+
+def test_decode_clips_to_gamut(space):
+  wild = tf.constant([[[[3 * c.high for c in space.channels]]]], tf.float32)
+  rgb = space.decode(wild).numpy()
+  assert np.isfinite(rgb).all() and rgb.min() >= 0 and rgb.max() <= 1
+
+
+def test_slice_follows_the_names_order(space):
+  names = [channel.name for channel in space.channels][::-1]
+  values = tf.reshape(tf.range(len(names), dtype=tf.float32), (1, 1, 1, -1))
+  assert space.slice(values, names).numpy().ravel().tolist() == sorted(range(len(names)))[::-1]
+  with pytest.raises(ValueError, match="no channel 'depth'"):
+    space.indices(["depth"])

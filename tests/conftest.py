@@ -1,0 +1,50 @@
+"""Two CPU devices for every test, and small things that many of them need."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from sbae_tf import runtime
+from sbae_tf.config import Component, DataConfig, PretrainConfig
+
+tf = runtime.import_quietly("tensorflow")
+
+# Before TensorFlow makes its devices, and so here.
+tf.config.set_logical_device_configuration(
+  tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture(scope="session")
+def small_config() -> PretrainConfig:
+  """A configuration that trains in seconds: a quarter of SimpleNet's width on 32 x 32."""
+  return PretrainConfig(
+    data=DataConfig(image_size=32, embedded_crops=48, heldout_limit=20),
+    backbone=Component("simplenet", {"width": 0.25}),
+    batch_size=16,
+    epochs=2,
+    panel_images=2,
+  )
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+  """(4, 32, 32, 3) uint8: smooth gradients of random colors, with some noise."""
+  rng = np.random.default_rng(0)
+  corners = rng.uniform(0, 255, (4, 2, 2, 3))
+  x = np.linspace(0, 1, 32)
+  rows = corners[:, :1] * (1 - x)[:, None, None] + corners[:, 1:] * x[:, None, None]
+  smooth = rows[:, :, :1] * (1 - x)[:, None] + rows[:, :, 1:] * x[:, None]
+  return np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def test_data() -> pathlib.Path:
+  """The folder of real photographs, where there is one."""
+  if "SBAE_TEST_DATA" not in os.environ:
+    pytest.skip("SBAE_TEST_DATA is not set")
+  return pathlib.Path(os.environ["SBAE_TEST_DATA"])

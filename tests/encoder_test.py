@@ -1,0 +1,51 @@
+"""The encoder: named feature maps of both towers, from uint8 photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sbae_tf.encoder import Encoder
+
+
+@pytest.fixture(name="encoder")
+def _encoder(small_config) -> Encoder:
+  return Encoder(small_config)
+
+
+def test_features_are_the_towers_concatenated_layer_by_layer(encoder, images):
+  features = encoder(images)
+  assert list(features) == ["conv1", "conv2", "conv3", "conv4", "conv5", "embedding"]
+  inputs = encoder.branch_inputs(encoder.color.encode(images))
+  alone = encoder.branch_features(inputs, training=False)
+  for name in encoder.feature_names:
+    np.testing.assert_array_equal(
+      features[name], np.concatenate([alone[0][name], alone[1][name]], axis=-1)
+    )
+
+
+def test_embedding_is_the_mean_of_the_last_map(encoder, images):
+  features = encoder(images)
+  expected = features["conv5"].numpy().mean((1, 2))
+  np.testing.assert_allclose(features["embedding"], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (64, 32), (96, 96)])
+def test_any_size_that_the_stride_divides(encoder, size):
+  features = encoder(tf.zeros((2, *size, 3), tf.uint8))
+  assert features["conv5"].shape[1:3] == (size[0] // 8, size[1] // 8)
+
+
+def test_training_uses_the_batch_statistics(encoder, images):
+  statistics = [v for v in encoder.variables if not v.trainable]
+  before = [v.numpy() for v in statistics]
+  encoder(images, training=False)
+  assert all(np.array_equal(v.numpy(), b) for v, b in zip(statistics, before))
+  encoder(images, training=True)
+  assert not any(np.array_equal(v.numpy(), b) for v, b in zip(statistics, before))
+
+
+def test_refuses_float_photographs(encoder):
+  with pytest.raises(ValueError, match=r"Expected `images` \(B, H, W, 3\) uint8. Received: .*float32"):
+    encoder(tf.zeros((1, 32, 32, 3)))

@@ -1,0 +1,71 @@
+"""Tests of the presets: that each is valid and says where it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shlex
+
+import pytest
+
+from sbae_tf import flags, presets, validation
+from sbae_tf.config import PretrainConfig
+
+_NAMES = list(presets.PRESETS)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_preset_is_valid(name: str) -> None:
+  config = presets.preset(name)
+  assert config is presets.PRESETS[name].config
+  validation.validate(config)
+  assert validation.remarks(config) == []
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_preset_says_where_it_comes_from(name: str) -> None:
+  preset = presets.PRESETS[name]
+  for field in ("summary", "paper", "command", "result"):
+    text = getattr(preset, field)
+    assert text.strip() and "\n" not in text, field
+  assert preset.summary.endswith(".")
+  assert any(year in preset.paper for year in map(str, range(2012, 2030))), "no year of the paper"
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_the_command_trains_the_preset(name: str) -> None:
+  python, m, module, *arguments = shlex.split(presets.PRESETS[name].command)
+  assert (python, m, module) == ("python", "-m", "sbae_tf.pretrain")
+  config, workdir = flags.parse(arguments)
+  data = dataclasses.replace(config.data, path="")  # The one thing that a command has to give.
+  assert config.data.path
+  assert dataclasses.replace(config, data=data) == presets.preset(name)
+  assert workdir == pathlib.Path("runs") / name
+
+
+def test_the_default() -> None:
+  assert presets.preset(presets.DEFAULT) == PretrainConfig()
+
+
+def test_presets_differ() -> None:
+  assert len({preset.config for preset in presets.PRESETS.values()}) == len(_NAMES)
+
+
+def test_the_paper_s_split_brain() -> None:
+  config = presets.preset("split_brain")
+  assert [branch.name for branch in config.branches] == ["L->ab", "ab->L"]
+  assert config.color.name == "lab"
+  assert (config.backbone.name, config.backbone.options["width"]) == ("alexnet", 0.5)
+  assert config.data.image_size == 224
+
+
+@pytest.mark.parametrize("name", ["", "nonesuch", "Split_Brain"])
+def test_an_unknown_preset_lists_the_known(name: str) -> None:
+  with pytest.raises(ValueError) as error:
+    presets.preset(name)
+  assert str(error.value) == f"Unknown preset '{name}'. Known: {', '.join(_NAMES)}."
+
+
+def test_presets_cannot_be_changed() -> None:
+  with pytest.raises(TypeError):
+    presets.PRESETS["mine"] = presets.PRESETS["split_brain"]  # type: ignore[index]
