@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'sbae_tf' has no attribute '{name}'")
   module = _PUBLIC[name]
   if module not in _WITHOUT_TENSORFLOW:
-    runtime.import_quietly("tensorflow")
+    runtime.start_tensorflow()
   return getattr(importlib.import_module(f"sbae_tf.{module}"), name)
 
 

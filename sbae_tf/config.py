@@ -20,9 +20,7 @@ from typing import Any
 Json = Any  # str, int, float, bool, None, and lists and mappings of these.
 
 
-def _field(
-  default: Any, text: str, *, flag: str | None = None, changes_result: bool = True
-) -> Any:
+def _field(default: Any, text: str, *, flag: str | None = None, changes_result: bool = True) -> Any:
   """A field with its help text.
 
   Args:
@@ -102,7 +100,9 @@ class Component:
         )
     except (SyntaxError, ValueError):
       pass
-    raise ValueError(f"Expected a component such as 'name' or 'name(option=1)'. Received: '{text}'.")
+    raise ValueError(
+      f"Expected a component such as 'name' or 'name(option=1)'. Received: '{text}'."
+    )
 
 
 def _literal(node: ast.expr) -> Json:
@@ -154,10 +154,14 @@ class Branch:
     """
     channels, colon, task = text.partition(":")
     inputs, arrow, targets = channels.partition("->")
-    sides = [tuple(c.strip() for c in side.split(",") if c.strip()) for side in (inputs, targets)]
-    if not arrow or not all(sides):
+    seen, predicted = (
+      tuple(c.strip() for c in side.split(",") if c.strip()) for side in (inputs, targets)
+    )
+    if not arrow or not seen or not predicted:
       raise ValueError(f"Expected a branch such as 'L->a,b' or 'L->a,b:regression'. Got '{text}'.")
-    return cls(*sides, task=Component.parse(task) if colon else Component("classification"))
+    return cls(
+      seen, predicted, task=Component.parse(task) if colon else Component("classification")
+    )
 
 
 def group_name(channels: tuple[str, ...]) -> str:
@@ -266,5 +270,7 @@ class PretrainConfig:
     if self.profile:
       first, last = _pair("profile", self.profile, int)
       if not 0 < first <= last:
-        raise ValueError(f"Expected `profile` FIRST,LAST with 0 < FIRST <= LAST. Got {first},{last}.")
+        raise ValueError(
+          f"Expected `profile` FIRST,LAST with 0 < FIRST <= LAST. Got {first},{last}."
+        )
       object.__setattr__(self, "profile", (first, last))

@@ -11,14 +11,9 @@ from typing import Any
 from sbae_tf.config import Branch, Component, DataConfig, Json, PretrainConfig
 
 
-def to_json(config: PretrainConfig) -> dict[str, Json]:
-  """As nested dicts, lists and scalars; `from_json` reads them back to an equal value."""
-  return to_plain(config)
-
-
 def dumps(config: PretrainConfig) -> str:
   """As indented JSON text."""
-  return json.dumps(to_json(config), indent=2) + "\n"
+  return json.dumps(to_plain(config), indent=2) + "\n"
 
 
 def from_json(
@@ -27,7 +22,7 @@ def from_json(
   """Reads nested mappings.
 
   Args:
-    values: as `to_json` gives, or a part of it. Components and branches may also be in their text
+    values: as `to_plain` gives, or a part of it. Components and branches may also be in their text
       forms, such as `"simplenet(width=0.5)"` and `"L->a,b"`.
     base: what the fields that `values` leaves out keep.
 
@@ -62,6 +57,7 @@ def _brief(value: Any) -> str:
 
 
 def to_plain(value: Any) -> Json:
+  """A configuration or a value in one, as the nested dicts and lists that `from_json` reads."""
   if isinstance(value, Component):
     return {"name": value.name, "options": to_plain(value.options)}
   if dataclasses.is_dataclass(value):

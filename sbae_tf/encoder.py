@@ -73,9 +73,7 @@ class Encoder(tf.Module):
     scaled = (2 * values - (high + low)) / (high - low)
     return tuple(self.color.slice(scaled, branch.inputs) for branch in self.config.branches)
 
-  def branch_features(
-    self, inputs: Sequence[tf.Tensor], *, training: bool
-  ) -> tuple[Features, ...]:
+  def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     """For each branch its named feature maps, in order of depth.
 
     Args:

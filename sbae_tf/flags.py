@@ -88,10 +88,13 @@ def help_text() -> str:
     "Everyday flags:",
   ]
   defaults = _defaults()
-  everyday, others = [], []
+  everyday: list[_Flag] = []
+  others: list[_Flag] = []
   for flag in _all_flags():
     (everyday if flag.name in _EVERYDAY else others).append(flag)
-  lines += [_line(flag, defaults) for flag in sorted(everyday, key=lambda f: _EVERYDAY.index(f.name))]
+  lines += [
+    _line(flag, defaults) for flag in sorted(everyday, key=lambda f: _EVERYDAY.index(f.name))
+  ]
   lines += ["", "Presets (--preset):"]
   lines += [f"  {name:<24}{preset.summary}" for name, preset in presets.PRESETS.items()]
   lines += ["", "All other flags:"]
@@ -111,7 +114,7 @@ def help_text() -> str:
     "",
     "A quantizer is an option of a task, with its own options in parentheses:",
     "  --task.quantizer='uniform(bins=20)'",
-    "A JSON file takes the same names: {\"data\": {\"image_size\": 64}, \"color\": \"yuv\"}.",
+    'A JSON file takes the same names: {"data": {"image_size": 64}, "color": "yuv"}.',
   ]
   return "\n".join(lines) + "\n"
 
@@ -121,7 +124,9 @@ def _line(flag: _Flag, defaults: dict[str, str]) -> str:
   text = f"{flag.help} [{default}]" if default else flag.help
   head = f"  --{flag.name}"
   if len(head) > 25:
-    return head + "\n" + textwrap.fill(text, 98, initial_indent=" " * 26, subsequent_indent=" " * 26)
+    return (
+      head + "\n" + textwrap.fill(text, 98, initial_indent=" " * 26, subsequent_indent=" " * 26)
+    )
   return textwrap.fill(text, 98, initial_indent=f"{head:<26}", subsequent_indent=" " * 26)
 
 

@@ -93,9 +93,7 @@ class PretrainModel(tf.Module):
     """Each branch's prediction, (B, h, w, K) float32, from its inputs."""
     last = self.encoder.feature_names[-1]
     features = self.encoder.branch_features(inputs, training=training)
-    return tuple(
-      head(maps[last], training=training) for head, maps in zip(self.heads, features)
-    )
+    return tuple(head(maps[last], training=training) for head, maps in zip(self.heads, features))
 
   def losses(self, batch: Batch, *, training: bool) -> dict[str, tf.Tensor]:
     """Each branch's loss of each photograph.

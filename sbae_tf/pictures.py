@@ -69,10 +69,14 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
   columns = [("photograph", images.numpy())]
   groups = [g for b in model.config.branches for g in (b.inputs, b.targets)]
   for group in dict.fromkeys(groups):
-    columns.append((group_name(group), _render(model, {group: model.encoder.color.slice(values, group)})))
+    columns.append(
+      (group_name(group), _render(model, {group: model.encoder.color.slice(values, group)}))
+    )
   for branch, task, output, truth in zip(model.config.branches, model.tasks, outputs, small):
     predicted = tf.image.resize(task.decode(output, truth), images.shape[1:3], "bilinear")
-    columns.append((f"{branch.name}: {group_name(branch.targets)}", _render(model, {branch.targets: predicted})))
+    columns.append(
+      (f"{branch.name}: {group_name(branch.targets)}", _render(model, {branch.targets: predicted}))
+    )
     given = model.encoder.color.slice(values, branch.inputs)
     both = _render(model, {branch.inputs: given, branch.targets: predicted})
     columns.append((f"with {group_name(branch.inputs)}", both))
@@ -99,7 +103,7 @@ def _to_uint8(images: tf.Tensor) -> np.ndarray:
   return np.round(images.numpy() * 255).astype(np.uint8)
 
 
-def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+def _grid(rows: Sequence[Sequence[np.ndarray] | np.ndarray]) -> np.ndarray:
   """Rows of pictures of one size, on white; a short last row is filled up."""
   height, width = rows[0][0].shape[:2]
   grid = np.full(
@@ -124,6 +128,7 @@ def _with_caption(picture: np.ndarray, text: str) -> np.ndarray:
 def _beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
   height = max(picture.shape[0] for picture in pictures)
   padded = [
-    np.pad(p, ((0, height - p.shape[0]), (_GAP, _GAP), (0, 0)), constant_values=255) for p in pictures
+    np.pad(p, ((0, height - p.shape[0]), (_GAP, _GAP), (0, 0)), constant_values=255)
+    for p in pictures
   ]
   return np.concatenate(padded, axis=1)

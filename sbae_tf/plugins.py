@@ -161,13 +161,11 @@ def _modules(folder: pathlib.Path) -> list[pathlib.Path]:
   return sorted(p for p in folder.glob("*.py") if not p.name.startswith("_"))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _read(kind: str, name: str, module: str, path: pathlib.Path) -> Plugin | None:
   """Reads a module's source; None where it has no `build` (the kind's own types, say)."""
   tree = ast.parse(path.read_text(encoding="utf-8"))
-  build = next(
-    (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "build"), None
-  )
+  build = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "build"), None)
   if build is None:
     return None
   options = {}
@@ -195,21 +193,20 @@ def _read(kind: str, name: str, module: str, path: pathlib.Path) -> Plugin | Non
   )
 
 
-_TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
+_TYPES: dict[str, tuple[type, ...]] = {
+  "int": (int,),
+  "float": (int, float),
+  "str": (str,),
+  "bool": (bool,),
+  "None": (type(None),),
+}
 
 
 def _is_of_type(value: Any, annotation: str) -> bool:
-  """Whether a JSON value fits an annotation of the simple kind, `float | None` among them."""
+  """Whether a JSON value fits an annotation such as `float | None`; others are not checked."""
   parts = [part.strip() for part in annotation.split("|")]
-  for part in parts:
-    if part == "None":
-      if value is None:
-        return True
-    elif part.startswith("tuple["):
-      if isinstance(value, (list, tuple)):
-        return True
-    elif part not in _TYPES:
-      return True
-    elif isinstance(value, _TYPES[part]) and (part == "bool" or not isinstance(value, bool)):
-      return True
-  return False
+  if not set(parts) <= set(_TYPES):
+    return True
+  if isinstance(value, bool):  # A bool is an int to Python, but 1.0 = true to nobody.
+    return "bool" in parts
+  return any(isinstance(value, _TYPES[part]) for part in parts)

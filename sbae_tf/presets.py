@@ -91,8 +91,12 @@ PRESETS = types.MappingProxyType(
       config=PretrainConfig(
         data=DataConfig(image_size=224),
         branches=(
-          Branch(("L",), ("a", "b"), Component("classification", {"quantizer": "uniform(bins=20)"})),
-          Branch(("a", "b"), ("L",), Component("classification", {"quantizer": "uniform(bins=50)"})),
+          Branch(
+            ("L",), ("a", "b"), Component("classification", {"quantizer": "uniform(bins=20)"})
+          ),
+          Branch(
+            ("a", "b"), ("L",), Component("classification", {"quantizer": "uniform(bins=50)"})
+          ),
         ),
         backbone=Component("alexnet", {"width": 0.5}),
         optimizer=Component("sgd", {"momentum": 0.9, "weight_decay": 5e-4}),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging as py_logging
+import os
 import pathlib
 import sys
-import textwrap
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     print(f"pretrain: {' '.join(str(error).split())}", file=sys.stderr)
     return _USAGE_ERROR
   except KeyboardInterrupt:
-    print("pretrain: Interrupted. The same command resumes from the last checkpoint.", file=sys.stderr)
+    print(
+      "pretrain: Interrupted. The same command resumes from the last checkpoint.", file=sys.stderr
+    )
     return _INTERRUPTED
   return 0
 
@@ -62,10 +64,12 @@ def _raised_by_package(error: ValueError) -> bool:
 def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
   absl_flags.FLAGS.mark_as_parsed()  # Absl's own flags stay as they are: ours are not among them.
   logging.use_absl_handler()
-  logging.get_absl_handler().setFormatter(py_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+  logging.get_absl_handler().setFormatter(
+    py_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+  )
   logging.set_verbosity(logging.INFO)
   runtime.silence_tensorflow_logs()
-  runtime.import_quietly("tensorflow")
+  runtime.start_tensorflow()
   from sbae_tf import training  # Here, for it imports TensorFlow.
 
   result = training.train(config, workdir)
@@ -75,23 +79,31 @@ def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
 def _summary(config: PretrainConfig, result: Result) -> str:
   """What the run made, and what to try next."""
   folder = result.folder
+  made = {
+    folder.encoder: "the encoder, a SavedModel: uint8 photographs to features",
+    folder.panel: "predictions on held-out photographs",
+    folder.tensorboard: "losses, filters and panels",
+    folder.checkpoints: "where the same command resumes",
+    folder.config_file: "the resolved configuration",
+    folder.metrics: "what was measured, a JSON object a line",
+  }
+  python = os.path.relpath(sys.executable)
+  python = sys.executable if python.startswith("..") else python
+  width = max(len(str(path)) for path in made)
   losses = ", ".join(f"{k} {v:.3f}" for k, v in result.heldout.items() if k != "total")
-  state = f"held-out loss {losses}" if losses else "it was complete already; more --epochs, more --workdir"
-  return textwrap.dedent(f"""
-    Pretrained {config.backbone.name} ({result.parameters:,} parameters), {result.steps} steps: {state}.
-
-      {folder.encoder}/      the encoder, a SavedModel: uint8 photographs to features
-      {folder.panel}    predictions on held-out photographs
-      {folder.tensorboard}/  losses, filters and panels
-      {folder.checkpoints}/  where the same command resumes
-      {folder.config_file}  the resolved configuration
-      {folder.metrics}  what was measured, a JSON object a line
-
-    Try next:
-      {sys.executable} -m tensorboard.main --logdir={folder.tensorboard}
-      {sys.executable} -m sbae_tf.pretrain --data=FOLDER_OF_PHOTOGRAPHS --workdir=runs/mine
-      {sys.executable} -c 'import sbae_tf; print(sbae_tf.load_encoder("{folder.encoder}").feature_names)'
-    """).rstrip()
+  lines = [
+    "",
+    f"Pretrained {config.backbone.name}, {result.parameters:,} parameters, {result.steps} steps: "
+    + (f"held-out loss {losses}." if losses else "the run was complete already."),
+    "",
+    *(f"  {path!s:<{width}}  {text}" for path, text in made.items()),
+    "",
+    "Try next:",
+    f"  {python} -m tensorboard.main --logdir={folder.tensorboard}",
+    f"  {python} -m sbae_tf.pretrain --data=FOLDER_OF_PHOTOGRAPHS --workdir=runs/mine",
+    f"  {python} -m sbae_tf.pretrain --help",
+  ]
+  return "\n".join(lines)
 
 
 if __name__ == "__main__":

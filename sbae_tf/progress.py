@@ -1,4 +1,4 @@
-"""A long run's progress: a line for the person, scalars for TensorBoard, metrics.jsonl for plots."""
+"""A long run's progress: a line to read, scalars for TensorBoard, metrics.jsonl for plots."""
 
 from __future__ import annotations
 
@@ -69,13 +69,17 @@ class Progress:
 
   def _report(self, step: int, learning_rate: float) -> None:
     since = step - self._reported_step
-    means = {name: float(total) / since for name, total in self._sums.items()}  # Waits for the device.
+    means = {
+      name: float(total) / since for name, total in self._sums.items()
+    }  # Waits for the device.
     seconds = (time.monotonic() - self._clock) / since
     traced = self._step_seconds is not None  # The first step's time is that of tracing.
     self._step_seconds = seconds
     epoch = min(self._epochs, 1 + (step - 1) // self._steps_per_epoch)
     branches = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items() if name != "total")
-    speed = f"  {self._batch_size / seconds:.0f} images/s  {self._left(step)} left" if traced else ""
+    speed = (
+      f"  {self._batch_size / seconds:.0f} images/s  {self._left(step)} left" if traced else ""
+    )
     logging.info(
       "step %d/%d  epoch %d/%d  loss %.3f (%s)%s",
       *(step, self._steps, epoch, self._epochs, means["total"], branches, speed),

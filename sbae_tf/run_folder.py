@@ -54,7 +54,7 @@ class RunFolder:
       theirs = config_json.from_json(json.loads(self.config_file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
       raise ValueError(
-        f"Cannot read the configuration of the run in {self.path} ({error}). Give another --workdir."
+        f"Cannot read {self.config_file} ({error}). Give another --workdir."
       ) from error
     different = config_json.differences(config, theirs)
     if different:

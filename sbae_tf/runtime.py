@@ -6,6 +6,7 @@ Imports no TensorFlow itself, so that a command line can check its flags first.
 from __future__ import annotations
 
 import contextlib
+import glob
 import importlib
 import importlib.metadata
 import importlib.util
@@ -40,6 +41,8 @@ _NOISE = re.compile(
     )
   )
 )
+# Said where there is no GPU, which is no fault; where there is one, it is the fault.
+_NOISE_WITHOUT_GPU = re.compile(r"failed call to cuInit")
 
 
 def require_keras_2() -> None:
@@ -94,6 +97,13 @@ def import_quietly(name: str) -> types.ModuleType:
     return importlib.import_module(name)
 
 
+def start_tensorflow() -> None:
+  """Imports TensorFlow and has it look for devices, both without noise."""
+  tensorflow = import_quietly("tensorflow")
+  with _filtered_output():
+    tensorflow.config.list_physical_devices()
+
+
 @contextlib.contextmanager
 def _filtered_output() -> Iterator[None]:
   """Captures file descriptors 1 and 2, and prints on leaving what is not noise."""
@@ -113,8 +123,14 @@ def _filtered_output() -> Iterator[None]:
         os.close(copy)
       captured.seek(0)
       for line in captured.read().decode(errors="replace").splitlines():
-        if line.strip() and not _NOISE.search(line):
+        if line.strip() and not _is_noise(line):
           print(line, file=sys.stderr)
+
+
+def _is_noise(line: str) -> bool:
+  if _NOISE_WITHOUT_GPU.search(line):
+    return not glob.glob("/dev/nvidia[0-9]*")
+  return _NOISE.search(line) is not None
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from sbae_tf import pictures, validation
+from sbae_tf import pictures, runtime, validation
 from sbae_tf.config import PretrainConfig
 from sbae_tf.data import pipeline, sources
 from sbae_tf.data.source import Source, unreadable
@@ -65,6 +65,11 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
   train, heldout = sources.open_sources(config.data)
   steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
   total = config.steps or config.epochs * steps_per_epoch
+  if config.profile and config.profile[1] > total:
+    raise ValueError(
+      f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
+      f"{config.profile[1]}."
+    )
   steps = Steps(config, make_strategy(config), steps_per_epoch=steps_per_epoch, steps=total)
   folder.open(config)
   run = _Run(config, folder, steps, train, heldout, steps_per_epoch=steps_per_epoch, total=total)
@@ -148,7 +153,8 @@ class _Run:
 
   def _save(self, step: int) -> None:
     self._done.assign(step)
-    self._manager.save(checkpoint_number=step)
+    with runtime.quiet_logs():
+      self._manager.save(checkpoint_number=step)
 
   def _look(
     self, step: int, heldout: tf.data.Dataset, images: tf.Tensor, progress: Progress
@@ -234,4 +240,6 @@ def _name_unreadable(source: Source, indices: Iterable[int], error: Exception) -
   if not broken:
     raise error
   names = "; ".join(f"{name} ({reason})" for name, reason in broken)
-  raise ValueError(f"Cannot read {names}. Mend or remove what is broken, then start again.") from error
+  raise ValueError(
+    f"Cannot read {names}. Mend or remove what is broken, then start again."
+  ) from error

@@ -216,7 +216,8 @@ def test_what_is_no_object_is_said(values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-  ("values", "named"), [({"epochs": 0}, "epochs"), ({"data": {"image_size": -1}}, "data.image_size")]
+  ("values", "named"),
+  [({"epochs": 0}, "epochs"), ({"data": {"image_size": -1}}, "data.image_size")],
 )
 def test_ranges_are_checked(values: Any, named: str) -> None:
   with pytest.raises(ValueError, match=f"Expected `{named}`"):
@@ -243,8 +244,7 @@ def test_differences_show_both_values() -> None:
   )
   assert config_json.differences(ours, theirs) == [
     "data.crop_area: 0.25; 1.0 (the run has 0.5; 1.0)",
-    "branches: L->a:classification"
-    " (the run has L->a,b:classification; a,b->L:classification)",
+    "branches: L->a:classification (the run has L->a,b:classification; a,b->L:classification)",
     "backbone: simplenet (the run has simplenet(width=0.5))",
     "learning_rate: 0.001 (the run has 0.0001)",
   ]

@@ -11,7 +11,9 @@ import pytest
 from sbae_tf import runtime
 from sbae_tf.config import Component, DataConfig, PretrainConfig
 
-tf = runtime.import_quietly("tensorflow")
+runtime.start_tensorflow()
+
+import tensorflow as tf  # noqa: E402 - after the quiet start.
 
 # Before TensorFlow makes its devices, and so here.
 tf.config.set_logical_device_configuration(

@@ -47,5 +47,7 @@ def test_training_uses_the_batch_statistics(encoder, images):
 
 
 def test_refuses_float_photographs(encoder):
-  with pytest.raises(ValueError, match=r"Expected `images` \(B, H, W, 3\) uint8. Received: .*float32"):
+  with pytest.raises(
+    ValueError, match=r"Expected `images` \(B, H, W, 3\) uint8. Received: .*float32"
+  ):
     encoder(tf.zeros((1, 32, 32, 3)))

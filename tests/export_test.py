@@ -19,7 +19,7 @@ from sbae_tf.export import export_encoder, load_encoder
 
 @pytest.fixture(params=["lab", "rgb"], name="encoder")
 def _encoder(request, small_config) -> Encoder:
-  from sbae_tf import config_json  # noqa: PLC0415
+  from sbae_tf import config_json
 
   config = small_config
   if request.param == "rgb":
@@ -114,7 +114,9 @@ def test_a_failed_export_keeps_the_former(small_config, tmp_path, monkeypatch):
 def test_from_a_strategy_of_two_devices(small_config, images, tmp_path):
   strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
   with strategy.scope():
-    encoder = Encoder(dataclasses.replace(small_config, backbone=Component("simplenet", {"width": 0.25})))
+    encoder = Encoder(
+      dataclasses.replace(small_config, backbone=Component("simplenet", {"width": 0.25}))
+    )
   export_encoder(encoder, tmp_path / "encoder")
   np.testing.assert_allclose(
     load_encoder(tmp_path / "encoder")(images)["conv5"], encoder(images)["conv5"], rtol=1e-5

@@ -1,4 +1,4 @@
-"""The split-brain model: disjoint towers, no tower sees its target, targets as the paper has them."""
+"""The split-brain model: disjoint towers, no tower sees its target, targets as in the paper."""
 
 from __future__ import annotations
 
@@ -119,7 +119,9 @@ def test_inputs_span_minus_one_to_one(model):
 
 def test_total_weighs_the_branches(small_config):
   heavy = dataclasses.replace(small_config.branches[1], weight=200.0)
-  model = PretrainModel(dataclasses.replace(small_config, branches=(small_config.branches[0], heavy)))
+  model = PretrainModel(
+    dataclasses.replace(small_config, branches=(small_config.branches[0], heavy))
+  )
   losses = {"L->ab": tf.constant([1.0, 2.0]), "ab->L": tf.constant([0.5, 0.25])}
   np.testing.assert_allclose(model.total(losses), [101.0, 52.0])
 

@@ -18,13 +18,11 @@ def _model(small_config) -> PretrainModel:
 
 
 def _cells(panel: np.ndarray, rows: int) -> list[list[np.ndarray]]:
-  """The panel's pictures, by column and row: what lies between all-white columns, under captions."""
+  """The panel's pictures by column and row: what stands between white gaps, under captions."""
   body = panel[CAPTION:]
   inked = np.flatnonzero((body != 255).any((0, 2)))
   starts = [x for x in inked if x - 1 not in inked]
-  return [
-    [body[i * (SIDE + GAP) :][:SIDE, x : x + SIDE] for i in range(rows)] for x in starts
-  ]
+  return [[body[i * (SIDE + GAP) :][:SIDE, x : x + SIDE] for i in range(rows)] for x in starts]
 
 
 def test_panel_shows_photograph_channels_and_predictions(model, images):

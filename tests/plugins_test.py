@@ -87,7 +87,20 @@ def test_find(kind: str, name: str) -> None:
 @pytest.mark.parametrize("kind", plugins.KINDS)
 @pytest.mark.parametrize(
   "name",
-  ["nonesuch", "", " ", ".", "..", ".lab", "lab.", "_grid", "a/b", "sbae_tf", "no.such.module", "os.path"]
+  [
+    "nonesuch",
+    "",
+    " ",
+    ".",
+    "..",
+    ".lab",
+    "lab.",
+    "_grid",
+    "a/b",
+    "sbae_tf",
+    "no.such.module",
+    "os.path",
+  ]
   + ["json.decoder", "NONE", "lab(", "config.py"],
 )
 def test_an_unknown_name_lists_the_known(kind: str, name: str) -> None:
@@ -256,7 +269,9 @@ def test_components_say_what_they_need(kind: str, monkeypatch: pytest.MonkeyPatc
     gone = plugin.needs
     with monkeypatch.context() as patch:
       patch.setattr(
-        importlib.util, "find_spec", lambda n, *a, gone=gone: None if n == gone else find_spec(n, *a)
+        importlib.util,
+        "find_spec",
+        lambda n, *a, gone=gone: None if n == gone else find_spec(n, *a),
       )
       with pytest.raises(ValueError, match=f"^{kind} '{name}' needs {gone}, which is not inst"):
         plugin.check({})

@@ -67,7 +67,9 @@ def test_two_devices_make_the_weights_of_one(small_config, optimizer):
   two, two_losses = _train(config, tf.distribute.MirroredStrategy(TWO), batches)
   assert two.strategy.num_replicas_in_sync == 2
   np.testing.assert_allclose(
-    [list(l.values()) for l in two_losses], [list(l.values()) for l in one_losses], rtol=1e-3
+    [list(step.values()) for step in two_losses],
+    [list(step.values()) for step in one_losses],
+    rtol=1e-3,
   )
   for ours, theirs in zip(two.model.trainable_variables, one.model.trainable_variables):
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=0.01, atol=2e-4)

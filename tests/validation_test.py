@@ -13,7 +13,9 @@ from sbae_tf import plugins, validation
 from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig
 
 _STRIDE_8 = tuple(
-  name for name in plugins.names("backbone") if plugins.find("backbone", name).constants["STRIDE"] == 8
+  name
+  for name in plugins.names("backbone")
+  if plugins.find("backbone", name).constants["STRIDE"] == 8
 )
 
 
@@ -62,13 +64,13 @@ def test_near_sizes_are_offered(size: int, sizes: str) -> None:
   ],
 )
 def test_channels_belong_to_the_color_space(color: str, branch: str, channel: str) -> None:
-  message = _message(
-    PretrainConfig(color=Component(color), branches=(Branch.parse(branch),))
-  )
+  message = _message(PretrainConfig(color=Component(color), branches=(Branch.parse(branch),)))
   known = list(plugins.find("color", color).constants["CHANNELS"])
   assert f"color space '{color}' has no channel '{channel}', it has {', '.join(known)}." in message
   assert message.startswith(f"Branch {Branch.parse(branch).name}: ")
-  assert f"--branches='{known[0]}->{known[1]},{known[2]}; {known[1]},{known[2]}->{known[0]}'" in message
+  assert (
+    f"--branches='{known[0]}->{known[1]},{known[2]}; {known[1]},{known[2]}->{known[0]}'" in message
+  )
 
 
 def test_the_offered_branches_are_valid() -> None:

@@ -21,9 +21,7 @@ class Aggregation(abc.ABC):
   towers: tuple[tf.keras.Model, ...]
 
   @abc.abstractmethod
-  def branch_features(
-    self, inputs: Sequence[tf.Tensor], *, training: bool
-  ) -> tuple[Features, ...]:
+  def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     """What each branch's head and loss stand on.
 
     Args:

@@ -19,9 +19,7 @@ class Concat(Aggregation):
       for i, branch in enumerate(branches)
     )
 
-  def branch_features(
-    self, inputs: Sequence[tf.Tensor], *, training: bool
-  ) -> tuple[Features, ...]:
+  def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     return tuple(tower(x, training=training) for tower, x in zip(self.towers, inputs))
 
   def merge(self, features: Sequence[Features]) -> dict[str, tf.Tensor]:

@@ -106,9 +106,8 @@ def choose_box(
   ratios = tf.exp(low + draws[1] * (high - low))
   heights, widths = tf.round(tf.sqrt(areas / ratios)), tf.round(tf.sqrt(areas * ratios))
   fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-  # Clipped, since rounding can bring a draw just below 1 up to the next pixel.
-  tops = tf.minimum(tf.floor(draws[2] * (height - heights + 1)), height - heights)
-  lefts = tf.minimum(tf.floor(draws[3] * (width - widths + 1)), width - widths)
+  tops = tf.floor(draws[2] * (height - heights + 1))
+  lefts = tf.floor(draws[3] * (width - widths + 1))
   central_height = tf.clip_by_value(tf.round(width / aspect[0]), 1.0, height)
   central_width = tf.clip_by_value(tf.round(height * aspect[1]), 1.0, width)
   central_top = tf.floor((height - central_height) / 2)

@@ -68,8 +68,7 @@ def build(split: str, *, crops: int | None = None, seed: int = 0) -> source_lib.
     region_of(split, _USED_PART.get(name, (0, 0, *image.shape[:2])))
     for name, image in zip(class_names, images)
   ]
-  # The split is part of the generator's seed, or both would draw the same numbers.
-  labels, boxes = draw_boxes(regions, crops=crops, seed=(seed, list(_SPLITS).index(split)))
+  labels, boxes = draw_boxes(regions, crops=crops, seed=seed)
   with tf.device("cpu:0"):
     labels_tensor, boxes_tensor = tf.constant(labels), tf.constant(boxes)
 
@@ -115,7 +114,7 @@ def region_of(split: str, box: Sequence[int]) -> tuple[int, int, int, int]:
 
 
 def draw_boxes(
-  regions: Sequence[tuple[int, int, int, int]], *, crops: int, seed: int | Sequence[int]
+  regions: Sequence[tuple[int, int, int, int]], *, crops: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Draws square boxes inside regions, their sides log-uniform from 64 to the shorter side.
 
@@ -132,7 +131,7 @@ def draw_boxes(
   """
   if crops < 1:
     raise ValueError(f"Expected `crops` of 1 or more. Received: {crops}")
-  if np.min(seed) < 0:
+  if seed < 0:
     raise ValueError(f"Expected `seed` of 0 or more. Received: {seed}")
   shorter = np.array([min(height, width) for _, _, height, width in regions])
   if shorter.min() < _SMALLEST_CROP:

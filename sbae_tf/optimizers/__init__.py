@@ -1,1 +1,1 @@
-"""Optimizers: one file each, with `build(learning_rate, *, ...) -> tf.keras.optimizers.Optimizer`."""
+"""Optimizers: one file each, with `build(learning_rate, *, ...)` that returns a Keras optimizer."""

@@ -1,1 +1,1 @@
-"""Quantizers: channel values to bins. One file each, with `build(channels, *, ...) -> Quantizer`."""
+"""Quantizers, channel values to bins: one file each, `build(channels, *, ...) -> Quantizer`."""

@@ -32,7 +32,9 @@ class GridQuantizer(Quantizer):
       raise ValueError(f"Expected one or two channels to quantize. Received: {channels}.")
     self.bins_per_channel = _DEFAULT_BINS[channels] if bins is None else bins
     if self.bins_per_channel < 2:
-      raise ValueError(f"Expected option `bins` of the quantizer to be 2 or more. Received: {bins}.")
+      raise ValueError(
+        f"Expected option `bins` of the quantizer to be 2 or more. Received: {bins}."
+      )
     self.bins = self.bins_per_channel**channels
     self._channels = channels
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: one file each, with `build(learning_rate, steps_per_epoch, steps, *, ...)`.
+"""Learning-rate schedules: one file each, `build(learning_rate, steps_per_epoch, steps, *, ...)`.
 
 `build` returns a Keras `LearningRateSchedule`, a function of the step alone.
 """

@@ -14,9 +14,7 @@ from sbae_tf.tasks._pointwise_head import pointwise_head
 from sbae_tf.tasks.proxy_task import ProxyTask
 
 
-def annealed_mean(
-  logits: tf.Tensor, centers: tf.Tensor, *, temperature: float = 0.38
-) -> tf.Tensor:
+def annealed_mean(logits: tf.Tensor, centers: tf.Tensor, *, temperature: float = 0.38) -> tf.Tensor:
   """Decodes bin scores to values by the annealed mean.
 
   The mean of the distribution `exp(log(p) / T)`, normalized, where p is the softmax of `logits`.

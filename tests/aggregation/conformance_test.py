@@ -25,7 +25,9 @@ def _aggregation(request):
 
 
 def _inputs() -> list[tf.Tensor]:
-  return [tf.random.stateless_normal((2, 8, 8, len(b.inputs)), (i, 0)) for i, b in enumerate(BRANCHES)]
+  return [
+    tf.random.stateless_normal((2, 8, 8, len(b.inputs)), (i, 0)) for i, b in enumerate(BRANCHES)
+  ]
 
 
 def test_features_for_each_branch_and_merged(aggregation):
@@ -42,5 +44,7 @@ def test_towers_hold_all_weights_that_are_trained(aggregation):
     features = aggregation.branch_features(_inputs(), training=True)
     loss = tf.add_n([tf.reduce_sum(f["second"] ** 2) for f in features])
   variables = [v for tower in aggregation.towers for v in tower.trainable_variables]
-  assert variables and set(v.ref() for v in variables) == {v.ref() for v in tape.watched_variables()}
+  assert variables and {v.ref() for v in variables} == {
+    v.ref() for v in tape.watched_variables()
+  }
   assert all(np.abs(g).max() > 0 for g in tape.gradient(loss, variables))

@@ -54,7 +54,8 @@ def test_eager_graph_and_pipeline_agree(space):
 
 
 @pytest.mark.parametrize(
-  "images", [tf.zeros((1, 8, 8, 3)), tf.zeros((1, 8, 8, 4), tf.uint8), tf.zeros((8, 8, 3), tf.uint8)]
+  "images",
+  [tf.zeros((1, 8, 8, 3)), tf.zeros((1, 8, 8, 4), tf.uint8), tf.zeros((8, 8, 3), tf.uint8)],
 )
 def test_refuses_what_is_no_uint8_photograph(space, images):
   with pytest.raises(ValueError, match=r"Expected `images` \(B, H, W, 3\) uint8. Received"):

@@ -50,13 +50,14 @@ def test_boxes_are_torchvisions(size, ranges):
 
 
 def test_boxes_stay_inside_even_for_the_largest_draws():
-  draws = np.full((4, 10), np.nextafter(np.float32(1), np.float32(0)), np.float32)
+  largest = np.full((4, 10), np.nextafter(np.float32(1), np.float32(0)), np.float32)
+  small_at_the_end = np.concatenate([largest[:2] * 0.1, largest[2:]])
   choose = tf.function(
     lambda size, draws: augmentation.choose_box(size, draws, area=(1e-6, 1.0), aspect=(0.1, 10.0))
   )
   generator = np.random.default_rng(2)
   for size in [(1, 1), (1, 50), (50, 1), (2, 3), *generator.integers(1, 20000, (100, 2))]:
-    for d in (draws, draws * 0, generator.random((4, 10), np.float32)):
+    for d in (largest, largest * 0, small_at_the_end, generator.random((4, 10), np.float32)):
       top, left, height, width = choose(tf.constant(size, tf.int32), d).numpy()
       assert height >= 1 and width >= 1 and top >= 0 and left >= 0
       assert top + height <= size[0] and left + width <= size[1]

@@ -124,9 +124,10 @@ def test_an_unknown_file_system_is_one_line():
 def test_formats_load_as_rgb(tmp_path):
   """Known values: the content decides, not the name; gray and alpha become RGB."""
   gray, alpha = PIXELS[..., :1], np.concatenate([PIXELS, PIXELS[..., :1]], axis=-1)
+  # The BMP and the GIF: one pixel, (10, 20, 30).
   smooth = np.full((16, 16, 3), (200, 100, 50), np.uint8)
   bmp = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\1\0\0\0\1\0\0\0\1\0\x18\0" + b"\0" * 24
-  gif = b"GIF89a\1\0\1\0\x80\0\0\x0a\x14\x1e\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"  # One pixel, (10, 20, 30).
+  gif = b"GIF89a\1\0\1\0\x80\0\0\x0a\x14\x1e\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
   cases = {
     "1_rgb.png": (tf.io.encode_png(PIXELS).numpy(), PIXELS),
     "2_gray.png": (tf.io.encode_png(gray).numpy(), np.repeat(gray, 3, axis=-1)),
@@ -193,6 +194,14 @@ def test_split_is_disjoint_complete_and_about_the_fraction(numbered):
   assert _split_names(numbered) == [train, heldout]
   assert _split_names(numbered, seed=1)[1] != heldout
   assert heldout < _split_names(numbered, fraction=0.6)[1]
+
+
+def test_split_is_the_same_in_every_process_and_version(tmp_path):
+  """Known value: computed once. A change would put held-out photographs into training."""
+  for i in range(20):
+    _write(tmp_path / f"{i:02}.png")
+  heldout = _split_names(tmp_path)[1]
+  assert sorted(int(name[:2]) for name in heldout) == [0, 5, 6, 7, 8, 12, 15]
 
 
 def test_split_keeps_labels_with_images(numbered):

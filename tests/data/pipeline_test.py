@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import pathlib
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -71,6 +73,17 @@ def test_threads_do_not_change_the_batches():
   _assert_equal(_batches(_train(parallel_calls=1, prefetch=1), 12), expected)
   _assert_equal(_batches(_train(parallel_calls=4), 12), expected)
   _assert_equal(_batches(_train(), 12), expected)
+
+
+def test_a_slow_image_does_not_lose_its_place():
+  source = _memory_source()
+
+  def load(index):
+    slow = tf.numpy_function(lambda i: (time.sleep(0.03 * (i % 4 == 0)), i)[1], [index], tf.int64)
+    return source.load(tf.ensure_shape(slow, ()))
+
+  delayed = _train(dataclasses.replace(source, load=load), parallel_calls=4)
+  _assert_equal(_batches(delayed, 10), _batches(_train(source), 10))
 
 
 @pytest.mark.parametrize("seed", [1, 256, 2**33, -1])
@@ -214,9 +227,11 @@ def test_an_unreadable_image_is_found_by_its_step(tmp_path):
     path.write_bytes(b"x" if i == 5 else tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy())
   source = files.build(str(tmp_path))
   iterator = iter(_train(source, seed=1))
+  step = 0
   with pytest.raises(tf.errors.InvalidArgumentError):
-    for step in range(3):  # One epoch, so image 5 must come.
+    while step < 3:  # One epoch, so image 5 must come.
       next(iterator)
+      step += 1
   indices = pipeline.batch_indices(source, step, batch_size=4, seed=1)
   assert [name for name, _ in source_lib.unreadable(source, indices)] == [f"{tmp_path}/05.png"]
 

@@ -55,14 +55,14 @@ def test_contradictions_are_refused(changes, message):
 
 
 def test_a_subset_keeps_names_labels_and_images_together():
-  subset = _source().subset(np.array([4, 1]), "two pixels")
-  assert list(subset.names) == ["root/4.png", "root/1.png"]
-  assert subset.labels.tolist() == [0, 1] and subset.labels.dtype == np.int32
+  subset = _source().subset(np.array([4, 2, 1]), "three pixels")
+  assert list(subset.names) == ["root/4.png", "root/2.png", "root/1.png"]
+  assert subset.labels.tolist() == [0, 0, 1] and subset.labels.dtype == np.int32
   assert (subset.class_names, subset.root) == (("even", "odd"), "root")
-  assert subset.description == "two pixels"
-  loaded = [int(subset.load(tf.constant(i, tf.int64))[0, 0, 0]) for i in range(2)]
-  in_graph = [int(image[0, 0, 0]) for image in tf.data.Dataset.range(2).map(subset.load)]
-  assert loaded == in_graph == [4, 1]
+  assert subset.description == "three pixels"
+  loaded = [int(subset.load(tf.constant(i, tf.int64))[0, 0, 0]) for i in range(3)]
+  in_graph = [int(image[0, 0, 0]) for image in tf.data.Dataset.range(3).map(subset.load)]
+  assert loaded == in_graph == [4, 2, 1]
 
 
 def test_a_subset_of_a_subset_counts_from_the_first():

@@ -54,7 +54,9 @@ def test_decoding_the_bin_is_off_by_half_a_bin_at_most(plugin, channels):
   quantizer = plugin.build(channels)
   values = _values(channels)
   ids = quantizer.encode(tf.constant(values)).numpy()
-  centers = np.broadcast_to(quantizer.centers(tf.constant(values)), (3, quantizer.bins, len(channels)))
+  centers = np.broadcast_to(
+    quantizer.centers(tf.constant(values)), (3, quantizer.bins, len(channels))
+  )
   decoded = np.stack([centers[i][ids[i]] for i in range(3)])
   per_channel = round(quantizer.bins ** (1 / len(channels)))
   half = np.array([(c.high - c.low) / per_channel / 2 for c in channels])

@@ -42,6 +42,15 @@ def test_constant_image_decodes_to_its_color():
   assert abs(float(quantizer.centers(values)[0, 0, 0]) - 42.0) < 0.01
 
 
+def test_constant_image_makes_no_nan_on_the_way():
+  """An int cast would hide it, and as what is up to the device."""
+  tf.debugging.enable_check_numerics()
+  try:
+    rescaled.build(AB).encode(tf.zeros((1, 6, 6, 2)))
+  finally:
+    tf.debugging.disable_check_numerics()
+
+
 def test_one_pixel_differs():
   values = np.full((1, 6, 6, 1), 7.0, np.float32)
   values[0, 3, 3] = 8.0

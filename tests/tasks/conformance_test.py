@@ -59,7 +59,10 @@ def test_loss_is_each_images_own(plugin, channels):
 def test_training_the_head_lowers_the_loss(plugin, channels):
   task = plugin.build(channels)
   head = task.build_head(8, name="head")
-  features, target = tf.random.stateless_normal((3, 6, 4, 8), (0, 0)), task.target(_values(channels))
+  features, target = (
+    tf.random.stateless_normal((3, 6, 4, 8), (0, 0)),
+    task.target(_values(channels)),
+  )
   optimizer = tf.keras.optimizers.SGD(0.5)
   history = []
   for _ in range(20):

@@ -12,14 +12,16 @@ AB = (Channel("a", -80.0, 100.0), Channel("b", -110.0, 90.0))
 
 
 def test_agrees_with_the_formula():
-  """Zhang et al. 2017, Eq. 2: 1/2 sum ||X - Xhat||^2, in channels of [-1, 1], a mean over pixels."""
+  """Zhang et al. 2017, Eq. 2: 1/2 sum ||X - Xhat||^2, on [-1, 1], a mean over pixels."""
   rng = np.random.default_rng(0)
   values = rng.uniform(-80, 90, (2, 3, 3, 2)).astype(np.float32)
   output = rng.normal(0, 1, (2, 3, 3, 2)).astype(np.float32)
   scaled = (values - [10.0, -10.0]) / [90.0, 100.0]
   expected = 0.5 * ((scaled - output) ** 2).sum(-1).mean((1, 2))
   task = regression.build(AB)
-  np.testing.assert_allclose(task.loss(task.target(values), tf.constant(output)), expected, rtol=1e-5)
+  np.testing.assert_allclose(
+    task.loss(task.target(values), tf.constant(output)), expected, rtol=1e-5
+  )
 
 
 def test_range_is_minus_one_to_one_and_decodes_back():
