@@ -207,14 +207,14 @@ class _Run:
     for step in itertools.count(done):
       try:
         batch = next(iterator)
-      except tf.errors.InvalidArgumentError as error:
+      except tf.errors.OpError as error:
         _name_unreadable(self._source, pipeline.batch_indices(self._source, step, **order), error)
       yield batch
 
   def _heldout_losses(self, dataset: tf.data.Dataset) -> dict[str, float]:
     try:
       return self._steps.heldout_losses(dataset)
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
       _name_unreadable(self._heldout, range(len(self._heldout)), error)
 
   def _evaluation_dataset(self, source: Source) -> tf.data.Dataset:
@@ -230,7 +230,7 @@ class _Run:
     try:
       batches = self._evaluation_dataset(self._heldout.subset(indices, "panel"))
       return tf.concat([batch["image"] for batch in batches], axis=0)
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
       _name_unreadable(self._heldout, indices, error)
 
 

@@ -43,6 +43,10 @@ def build(pattern: str) -> source_lib.Source:
     images, others = _search(starts)
   except tf.errors.OpError as error:
     raise ValueError(f"Cannot list {pattern}: {source_lib.first_line(error)}") from error
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"Cannot list {pattern}: a name in it is not UTF-8: {error.object!r}. Rename it."
+    ) from error
   if not images:
     what = f"{_count(others, 'file')} with other extensions" if others else "it is empty"
     raise ValueError(

@@ -188,7 +188,7 @@ def _or_autotune(count: int | None) -> int:
 
 def _options() -> tf.data.Options:
   options = tf.data.Options()
-  # Batches come in order although images are loaded in parallel: later ones wait in a buffer.
+  # The default, said aloud: images are loaded in parallel, and later ones wait for their turn.
   options.deterministic = True
   # Several workers each take their part of every batch: there are no files to deal out.
   options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

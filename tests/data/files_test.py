@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -119,6 +120,14 @@ def test_an_unknown_file_system_is_one_line():
   with pytest.raises(ValueError, match="Cannot list nosuch://a/b: .*nosuch") as caught:
     files.build("nosuch://a/b")
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other file systems refuse such names")
+def test_a_name_that_is_not_utf_8_is_one_line(tmp_path):
+  with open(os.fsencode(tmp_path) + b"/\xff.png", "wb"):
+    pass
+  with pytest.raises(ValueError, match=rf"Cannot list {tmp_path}: .*not UTF-8: b'.xff.png'"):
+    files.build(str(tmp_path))
 
 
 def test_formats_load_as_rgb(tmp_path):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import pathlib
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -73,17 +71,6 @@ def test_threads_do_not_change_the_batches():
   _assert_equal(_batches(_train(parallel_calls=1, prefetch=1), 12), expected)
   _assert_equal(_batches(_train(parallel_calls=4), 12), expected)
   _assert_equal(_batches(_train(), 12), expected)
-
-
-def test_a_slow_image_does_not_lose_its_place():
-  source = _memory_source()
-
-  def load(index):
-    slow = tf.numpy_function(lambda i: (time.sleep(0.03 * (i % 4 == 0)), i)[1], [index], tf.int64)
-    return source.load(tf.ensure_shape(slow, ()))
-
-  delayed = _train(dataclasses.replace(source, load=load), parallel_calls=4)
-  _assert_equal(_batches(delayed, 10), _batches(_train(source), 10))
 
 
 @pytest.mark.parametrize("seed", [1, 256, 2**33, -1])
