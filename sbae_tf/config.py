@@ -40,8 +40,13 @@ def _pair(name: str, value: Any, kind: type) -> tuple[Any, Any]:
   return kind(value[0]), kind(value[1])
 
 
+def _check_component(name: str, value: Any) -> None:
+  if not isinstance(value, Component):
+    raise ValueError(f"Expected `{name}` to be a Component. Received: {value!r}.")
+
+
 def _check_positive_integer(name: str, value: Any) -> None:
-  if not isinstance(value, int) or value < 1:
+  if type(value) is not int or value < 1:
     raise ValueError(f"Expected `{name}` to be a whole number above 0. Received: {value}.")
 
 
@@ -51,7 +56,7 @@ def _check_positive(name: str, value: Any) -> None:
 
 
 def _check_not_negative(name: str, value: Any) -> None:
-  if not isinstance(value, int) or value < 0:
+  if type(value) is not int or value < 0:
     raise ValueError(f"Expected `{name}` to be a whole number, 0 or more. Received: {value}.")
 
 
@@ -68,10 +73,19 @@ class Component:
   options: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
-    object.__setattr__(self, "options", types.MappingProxyType(dict(self.options)))
+    if not isinstance(self.name, str) or not isinstance(self.options, Mapping):
+      raise ValueError(
+        f"Expected a component's name and a mapping of options. Received: {self.name!r}, "
+        f"{self.options!r}."
+      )
+    try:  # To JSON and back: what is equal now still is after it was written and read.
+      options = json.loads(json.dumps(dict(self.options)))
+    except TypeError as error:
+      raise ValueError(f"Expected options of '{self.name}' as JSON has them: {error}.") from error
+    object.__setattr__(self, "options", types.MappingProxyType(options))
 
   def __hash__(self) -> int:
-    return hash((self.name, json.dumps(dict(self.options), sort_keys=True)))
+    return hash((self.name, *sorted(self.options)))
 
   def __reduce__(self) -> tuple[Any, ...]:
     return Component, (self.name, dict(self.options))
@@ -95,9 +109,10 @@ class Component:
       if isinstance(node, (ast.Name, ast.Attribute)):
         return cls(ast.unparse(node))
       if isinstance(node, ast.Call) and not node.args:
-        return cls(
-          ast.unparse(node.func), {str(k.arg): _literal(k.value) for k in node.keywords if k.arg}
-        )
+        names = [keyword.arg for keyword in node.keywords]
+        if None not in names and len(set(names)) == len(names):
+          options = {str(k.arg): _literal(k.value) for k in node.keywords}
+          return cls(ast.unparse(node.func), options)
     except (SyntaxError, ValueError):
       pass
     raise ValueError(
@@ -106,7 +121,7 @@ class Component:
 
 
 def _literal(node: ast.expr) -> Json:
-  if isinstance(node, (ast.Name, ast.Call)):
+  if isinstance(node, (ast.Name, ast.Attribute, ast.Call)):
     return ast.unparse(node)
   return ast.literal_eval(node)
 
@@ -128,12 +143,14 @@ class Branch:
   weight: float = 1.0
 
   def __post_init__(self) -> None:
-    object.__setattr__(self, "inputs", tuple(self.inputs))
-    object.__setattr__(self, "targets", tuple(self.targets))
     for side in ("inputs", "targets"):
       channels = getattr(self, side)
+      if not isinstance(channels, (list, tuple)) or not all(isinstance(c, str) for c in channels):
+        raise ValueError(f"Expected `{side}` of a branch to be names. Received: {channels!r}.")
+      object.__setattr__(self, side, tuple(channels))
       if not channels or len(set(channels)) != len(channels):
         raise ValueError(f"Expected `{side}` of a branch to be distinct channels. Got {channels}.")
+    _check_component("task", self.task)
     _check_positive("weight of a branch", self.weight)
 
   @property
@@ -142,26 +159,30 @@ class Branch:
     return f"{group_name(self.inputs)}->{group_name(self.targets)}"
 
   def __str__(self) -> str:
-    """The text form that `parse` reads: `L->a,b:classification`."""
-    return f"{','.join(self.inputs)}->{','.join(self.targets)}:{self.task}"
+    """The text form that `parse` reads: `L->a,b:classification`, `200*L->a,b:regression`."""
+    weight = "" if self.weight == 1 else f"{self.weight:g}*"
+    return f"{weight}{','.join(self.inputs)}->{','.join(self.targets)}:{self.task}"
 
   @classmethod
   def parse(cls, text: str) -> Branch:
-    """Reads `L->a,b` or `L->a,b:regression`.
+    """Reads `L->a,b`, `L->a,b:regression`, or with a weight `200*L->a,b`.
 
     Raises:
       ValueError: the text is not of that form.
     """
     channels, colon, task = text.partition(":")
     inputs, arrow, targets = channels.partition("->")
+    weight, _, inputs = inputs.rpartition("*")
     seen, predicted = (
       tuple(c.strip() for c in side.split(",") if c.strip()) for side in (inputs, targets)
     )
-    if not arrow or not seen or not predicted:
-      raise ValueError(f"Expected a branch such as 'L->a,b' or 'L->a,b:regression'. Got '{text}'.")
-    return cls(
-      seen, predicted, task=Component.parse(task) if colon else Component("classification")
-    )
+    try:
+      if arrow and seen and predicted:
+        component = Component.parse(task) if colon else Component("classification")
+        return cls(seen, predicted, task=component, weight=float(weight or 1))
+    except ValueError as error:
+      raise ValueError(f"Branch '{text}': {error}") from error
+    raise ValueError(f"Expected a branch such as 'L->a,b' or 'L->a,b:regression'. Got '{text}'.")
 
 
 def group_name(channels: tuple[str, ...]) -> str:
@@ -199,7 +220,7 @@ class DataConfig:
       )
     for name, highest in (("crop_area", 1.0), ("crop_aspect", math.inf)):
       low, high = _pair(f"data.{name}", getattr(self, name), float)
-      if not 0 < low <= high <= highest:
+      if not 0 < low <= high <= highest or not math.isfinite(high):
         raise ValueError(
           f"Expected `data.{name}` LOW,HIGH with 0 < LOW <= HIGH"
           f"{' <= 1' if highest == 1 else ''}. Received: {low},{high}."
@@ -247,6 +268,8 @@ class PretrainConfig:
   )
 
   def __post_init__(self) -> None:
+    for name in ("color", "backbone", "aggregation", "optimizer", "schedule"):
+      _check_component(name, getattr(self, name))
     object.__setattr__(self, "branches", tuple(self.branches))
     if not self.branches:
       raise ValueError("Expected at least one of `branches`. Received: none.")
@@ -267,6 +290,8 @@ class PretrainConfig:
       _check_positive(name, getattr(self, name))
     for name in ("steps", "seed"):
       _check_not_negative(name, getattr(self, name))
+    if self.seed >= 2**32:  # NumPy takes no more.
+      raise ValueError(f"Expected `seed` below {2**32}. Received: {self.seed}.")
     if self.profile:
       first, last = _pair("profile", self.profile, int)
       if not 0 < first <= last:

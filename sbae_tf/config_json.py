@@ -107,7 +107,10 @@ def _read_component(value: Json, path: str) -> Component:
     return Component.parse(value)
   if not isinstance(value, Mapping) or set(value) - {"name", "options"} or "name" not in value:
     raise ValueError(f"Expected `{path}` to be a name or to have name and options. Got {value!r}.")
-  return Component(value["name"], value.get("options", {}))
+  try:
+    return Component(value["name"], value.get("options", {}))
+  except ValueError as error:
+    raise ValueError(f"{error} Given for `{path}`.") from error
 
 
 def _read_branch(value: Json, path: str) -> Branch:
@@ -119,4 +122,7 @@ def _read_branch(value: Json, path: str) -> Branch:
   values = dict(value)
   if "task" in values:
     values["task"] = _read_component(values["task"], f"{path}.task")
-  return Branch(**values)
+  try:
+    return Branch(**values)
+  except ValueError as error:
+    raise ValueError(f"{error} Given for `{path}`.") from error

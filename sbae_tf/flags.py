@@ -26,6 +26,8 @@ _EVERYDAY = (
   "data workdir preset config epochs steps batch_size image_size learning_rate seed strategy"
 ).split()
 
+_COLUMN = 26  # Where the texts of --help begin.
+
 
 @dataclasses.dataclass(frozen=True)
 class _Flag:
@@ -39,6 +41,9 @@ class _Flag:
 
 class FlagError(ValueError):
   """A mistake in the flags: one line that says what would be right."""
+
+  def __init__(self, message: str) -> None:
+    super().__init__(" ".join(message.split()))
 
 
 def parse(arguments: Sequence[str]) -> tuple[PretrainConfig, pathlib.Path]:
@@ -69,7 +74,7 @@ def parse(arguments: Sequence[str]) -> tuple[PretrainConfig, pathlib.Path]:
   except FlagError:
     raise
   except (absl_flags.Error, ValueError) as error:
-    raise FlagError(" ".join(str(error).split())) from error
+    raise FlagError(str(error)) from error
   chosen = {flag.name: value for flag, value in given.items()}
   workdir = chosen.get("workdir") or f"runs/{chosen.get('preset') or presets.DEFAULT}"
   return config, pathlib.Path(workdir)
@@ -96,7 +101,7 @@ def help_text() -> str:
     _line(flag, defaults) for flag in sorted(everyday, key=lambda f: _EVERYDAY.index(f.name))
   ]
   lines += ["", "Presets (--preset):"]
-  lines += [f"  {name:<24}{preset.summary}" for name, preset in presets.PRESETS.items()]
+  lines += [_entry(name, preset.summary) for name, preset in presets.PRESETS.items()]
   lines += ["", "All other flags:"]
   lines += [_line(flag, defaults) for flag in others if len(flag.path) < 3]
   lines += ["", "Components; their options are flags too, such as --backbone.width=0.5:"]
@@ -107,9 +112,9 @@ def help_text() -> str:
         f"{key}{'' if option.required else f'={option.default}'}"
         for key, option in plugin.options.items()
       )
-      lines.append(f"  {kind + ' ' + name:<24}{plugin.summary}")
+      lines.append(_entry(f"{kind} {name}", plugin.summary))
       if options:
-        lines += textwrap.wrap(f"options: {options}", 96, initial_indent=" " * 26)
+        lines.append(_entry("", f"options: {options}"))
   lines += [
     "",
     "A quantizer is an option of a task, with its own options in parentheses:",
@@ -122,12 +127,15 @@ def help_text() -> str:
 def _line(flag: _Flag, defaults: dict[str, str]) -> str:
   default = defaults.get(flag.name, "")
   text = f"{flag.help} [{default}]" if default else flag.help
-  head = f"  --{flag.name}"
-  if len(head) > 25:
-    return (
-      head + "\n" + textwrap.fill(text, 98, initial_indent=" " * 26, subsequent_indent=" " * 26)
-    )
-  return textwrap.fill(text, 98, initial_indent=f"{head:<26}", subsequent_indent=" " * 26)
+  return _entry(f"--{flag.name}", text)
+
+
+def _entry(name: str, text: str) -> str:
+  """A name in the left column, and its text, wrapped, in the right one."""
+  wrapped = textwrap.wrap(text, 98 - _COLUMN) or [""]
+  head = f"  {name}"
+  lines = [head] if len(head) >= _COLUMN else [f"{head:<{_COLUMN}}{wrapped.pop(0)}"]
+  return "\n".join([*lines, *(" " * _COLUMN + line for line in wrapped)])
 
 
 def _defaults() -> dict[str, str]:
@@ -227,7 +235,7 @@ def _value(flag: _Flag, text: Any) -> Any:
     if flag.name == "branches":
       return [part.strip() for part in text.split(";") if part.strip()]
     if flag.type == "tuple":
-      return [ast.literal_eval(part) for part in text.split(",")]
+      return [ast.literal_eval(part.strip()) for part in text.split(",") if text]
     if flag.type in ("int", "float"):
       return {"int": int, "float": float}[flag.type](text)
   except (ValueError, SyntaxError):

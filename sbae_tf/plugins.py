@@ -12,13 +12,14 @@ checked, and `--help` written, before TensorFlow is imported.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.util
 import pathlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # What the configuration calls a component, and the folder that holds its modules.
@@ -110,7 +111,7 @@ class Plugin:
     missing = [key for key, o in self.options.items() if o.required and key not in options]
     if missing:
       raise ValueError(f"{self.kind} '{self.name}' needs the option '{missing[0]}'.")
-    if self.needs and importlib.util.find_spec(self.needs) is None:
+    if self.needs and not _is_installed(self.needs):
       others = ", ".join(n for n in names(self.kind) if not find(self.kind, n).needs)
       raise ValueError(
         f"{self.kind} '{self.name}' needs {self.needs}, which is not installed and exists for "
@@ -153,6 +154,13 @@ def find(kind: str, name: str) -> Plugin:
   return plugin
 
 
+def _is_installed(module: str) -> bool:
+  try:
+    return importlib.util.find_spec(module) is not None
+  except ModuleNotFoundError:  # Of a part of a package that is not there.
+    return False
+
+
 def _own_module(kind: str, name: str) -> str:
   return f"sbae_tf.{KINDS[kind]}.{name}"
 
@@ -164,33 +172,52 @@ def _modules(folder: pathlib.Path) -> list[pathlib.Path]:
 @functools.cache
 def _read(kind: str, name: str, module: str, path: pathlib.Path) -> Plugin | None:
   """Reads a module's source; None where it has no `build` (the kind's own types, say)."""
-  tree = ast.parse(path.read_text(encoding="utf-8"))
+  try:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+  except SyntaxError as error:
+    raise ValueError(f"{kind} '{name}': cannot read {path}: {error}.") from error
   build = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "build"), None)
   if build is None:
     return None
-  options = {}
-  for argument, default in zip(build.args.kwonlyargs, build.args.kw_defaults):
-    annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
-    value = None if default is None else ast.literal_eval(default)
-    options[argument.arg] = Option(type=annotation, default=value, required=default is None)
-  constants = {}
-  for node in tree.body:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-      constant = node.targets[0].id
-      if constant.isupper() and not constant.startswith("_"):
-        try:
-          constants[constant] = ast.literal_eval(node.value)
-        except ValueError:  # An expression, and so nothing that can be known without importing.
-          continue
-  docstring = ast.get_docstring(tree) or ""
+  try:
+    options = dict(_options(build.args))
+  except ValueError as error:
+    raise ValueError(f"{kind} '{name}': {error}") from error
   return Plugin(
     kind=kind,
     name=name,
     module=module,
-    summary=docstring.split("\n", 1)[0],
+    summary=(ast.get_docstring(tree) or "").split("\n", 1)[0],
     options=types.MappingProxyType(options),
-    constants=types.MappingProxyType(constants),
+    constants=types.MappingProxyType(dict(_constants(tree))),
   )
+
+
+def _options(arguments: ast.arguments) -> Iterator[tuple[str, Option]]:
+  for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults):
+    annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+    if default is None:
+      yield argument.arg, Option(type=annotation, default=None, required=True)
+      continue
+    try:
+      value = ast.literal_eval(default)
+    except ValueError as error:
+      raise ValueError(
+        f"expected a literal as the default of option '{argument.arg}'. "
+        f"Received: {ast.unparse(default)}."
+      ) from error
+    yield argument.arg, Option(type=annotation, default=value, required=False)
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+  for node in tree.body:
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+      continue
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    if isinstance(target, ast.Name) and target.id.isupper() and not target.id.startswith("_"):
+      # An expression is nothing that can be known without importing.
+      with contextlib.suppress(ValueError):
+        yield target.id, ast.literal_eval(node.value)
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -93,7 +93,10 @@ def import_quietly(name: str) -> types.ModuleType:
   if name in sys.modules:
     return sys.modules[name]
   with _filtered_output(), warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+    for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+      warnings.simplefilter("ignore", category)
+    # The end of addons' life; that tensorflow-io's native part, which is not used, does not load.
+    warnings.filterwarnings("ignore", category=UserWarning, module="tensorflow_(addons|io)")
     return importlib.import_module(name)
 
 

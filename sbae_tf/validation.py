@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sbae_tf import plugins
 from sbae_tf.config import Branch, Component, Json, PretrainConfig
@@ -17,11 +18,11 @@ def validate(config: PretrainConfig) -> None:
   for kind in ("color", "backbone", "aggregation", "optimizer", "schedule"):
     component: Component = getattr(config, kind)
     _check_component(kind, component.name, component.options)
-  channels = tuple(plugins.find("color", config.color.name).constants["CHANNELS"])
+  channels = tuple(_constant("color", config.color.name, "CHANNELS"))
   for branch in config.branches:
     _check_component("task", branch.task.name, branch.task.options)
     _check_channels(branch, channels, config.color.name)
-  stride = plugins.find("backbone", config.backbone.name).constants["STRIDE"]
+  stride = _constant("backbone", config.backbone.name, "STRIDE")
   size = config.data.image_size
   if size % stride:
     near = max(stride, size // stride * stride)
@@ -39,6 +40,16 @@ def remarks(config: PretrainConfig) -> list[str]:
     for branch in config.branches
     if set(branch.inputs) & set(branch.targets)
   ]
+
+
+def _constant(kind: str, name: str, constant: str) -> Any:
+  """A literal that every module of a kind has."""
+  plugin = plugins.find(kind, name)
+  if constant not in plugin.constants:
+    raise ValueError(
+      f"{kind} '{name}': expected its module {plugin.module} to have a literal {constant}."
+    )
+  return plugin.constants[constant]
 
 
 def _check_component(kind: str, name: str, options: Mapping[str, Json]) -> None:

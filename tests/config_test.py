@@ -225,7 +225,7 @@ def test_branch_parse_names_a_bad_task() -> None:
 @pytest.mark.parametrize("side", ["inputs", "targets"])
 @pytest.mark.parametrize("channels", [(), ("a", "a")])
 def test_branch_names_bad_channels(side: str, channels: tuple[str, ...]) -> None:
-  sides = {"inputs": ("L",), "targets": ("L",), side: channels}
+  sides: dict[str, Any] = {"inputs": ("L",), "targets": ("L",), side: channels}
   with pytest.raises(ValueError, match=f"Expected `{side}` of a branch") as error:
     Branch(**sides)
   assert str(channels) in str(error.value)

@@ -163,9 +163,8 @@ def test_presets(name: str) -> None:
 
 
 def test_workdir() -> None:
-  assert flags.parse(["--workdir=/tmp/mine", "--preset=split_brain"])[1] == pathlib.Path(
-    "/tmp/mine"
-  )
+  _, workdir = flags.parse(["--workdir=some/folder", "--preset=split_brain"])
+  assert workdir == pathlib.Path("some/folder")
 
 
 def test_the_last_of_two_decides() -> None:
@@ -256,7 +255,8 @@ def test_blanks_in_pairs() -> None:
 def test_help_lists_presets_and_components() -> None:
   help_text = flags.help_text()
   for name, preset in presets.PRESETS.items():
-    assert re.search(rf"^  {name} +{re.escape(preset.summary)}$", help_text, re.MULTILINE)
+    assert re.search(rf"^  {name} ", help_text, re.MULTILINE)
+    assert preset.summary in " ".join(help_text.split())
   for kind in plugins.KINDS:
     for name in plugins.names(kind):
       assert re.search(rf"^  {kind} {name} ", help_text, re.MULTILINE), (kind, name)
@@ -298,7 +298,7 @@ def test_help_fits_the_screen() -> None:
     ("--epochs=", "--epochs"),
     ("--learning_rate=fast", "--learning_rate"),
     ("--data.crop_area=a,b", "--data.crop_area"),
-    ("--data.crop_area=", "--data.crop_area"),
+    ("--data.crop_area=", "`data.crop_area`"),
     ("--profile=1,x", "--profile"),
     ("--data.flip=maybe", "--data.flip"),
     # Values out of range.

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -151,14 +152,15 @@ def test_a_broken_configuration_is_refused(content: bytes, tmp_path: pathlib.Pat
   folder = RunFolder(tmp_path)
   folder.config_file.write_bytes(content)
   message = _refused(folder, _CONFIG, tmp_path)
-  assert message.startswith(f"Cannot read the configuration of the run in {tmp_path} (")
+  assert message.startswith("Cannot read ")
+  assert str(tmp_path) in message
   assert message.endswith("Give another --workdir.")
 
 
 def test_a_folder_in_the_configuration_s_place_is_refused(tmp_path: pathlib.Path) -> None:
   folder = RunFolder(tmp_path)
   folder.config_file.mkdir()
-  assert _refused(folder, _CONFIG, tmp_path).startswith("Cannot read the configuration")
+  assert _refused(folder, _CONFIG, tmp_path).startswith("Cannot read ")
 
 
 def _steps(folder: RunFolder) -> list[int]:
@@ -167,7 +169,10 @@ def _steps(folder: RunFolder) -> list[int]:
 
 def test_metrics_are_a_json_object_a_line(tmp_path: pathlib.Path) -> None:
   folder = RunFolder(tmp_path)
-  rows = [{"step": 1, "loss/L->ab": 0.5}, {"step": 2, "text": "two\nlines \u2028"}]
+  rows: list[dict[str, Any]] = [
+    {"step": 1, "loss/L->ab": 0.5},
+    {"step": 2, "text": "two\nlines \u2028"},
+  ]
   for row in rows:
     folder.add_metrics(row)
   assert [json.loads(line) for line in folder.metrics.read_text().splitlines()] == rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import importlib.metadata
 import importlib.util
@@ -24,18 +25,25 @@ ImportModule = Callable[[str], types.ModuleType]
 _NAME = "runtime_test_module"
 
 
+def _use_plain_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+  """As in a process of its own: the streams of `capfd` write past the file descriptors.
+
+  Within the test: `capfd` puts its own in place once more when that starts.
+  """
+  if sys.stdout.fileno() != 1:
+    monkeypatch.setattr(sys, "stdout", os.fdopen(1, "w", closefd=False))
+    monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", closefd=False, buffering=1))
+
+
 @pytest.fixture
 def import_quietly(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ImportModule]:
   """Writes a module of the given source and imports it with `runtime.import_quietly`."""
   monkeypatch.syspath_prepend(str(tmp_path))
-  # As in a process of its own: the streams of `capfd` write past the file descriptors.
-  stdout, stderr = open(1, "w", closefd=False), open(2, "w", closefd=False, buffering=1)
-  monkeypatch.setattr(sys, "stdout", stdout)
-  monkeypatch.setattr(sys, "stderr", stderr)
 
   def write(source: str) -> types.ModuleType:
+    _use_plain_streams(monkeypatch)
     (tmp_path / f"{_NAME}.py").write_text(textwrap.dedent(source), encoding="utf-8")
     importlib.invalidate_caches()
     return runtime.import_quietly(_NAME)
@@ -46,15 +54,15 @@ def import_quietly(
 
 # As TensorFlow 2.15 and its companions print them.
 _NOISE = [
-  "2024-01-01 00:00:00.0: E external/local_xla/xla/stream_executor/cuda/cuda_dnn.cc:9261] Unable to "
-  "register cuDNN factory: Attempting to register factory for plugin cuDNN when one is there",
-  "E external/local_xla/xla/stream_executor/cuda/cuda_blas.cc:1515] Unable to register cuBLAS factory",
+  "2024-01-01 00:00:00.0: E external/local_xla/xla/stream_executor/cuda/cuda_dnn.cc:9261] Unable "
+  "to register cuDNN factory: Attempting to register factory for plugin cuDNN when one is there",
+  "E external/local_xla/xla/stream_executor/cuda/cuda_blas.cc:1515] Unable to register cuBLAS f",
   "W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:38] TF-TRT Warning: Could not find TensorRT",
   "I external/local_tsl/tsl/cuda/cudart_stub.cc:31] Could not find cuda drivers on your machine",
   "I tensorflow/core/util/port.cc:113] oneDNN custom operations are on. You may see slightly other",
   "I tensorflow/core/platform/cpu_feature_guard.cc:182] This TensorFlow binary is optimized to use",
-  "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with the "
-  "appropriate compiler flags.",
+  "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with "
+  "the appropriate compiler flags.",
   "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
   "Using TensorFlow backend",
 ]
@@ -71,6 +79,19 @@ def test_known_noise_is_dropped(
   assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("devices", [[], ["/dev/nvidia0"]])
+def test_a_gpu_that_fails_is_printed(
+  devices: list[str],
+  import_quietly: ImportModule,
+  capfd: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  line = "E cuda_driver.cc:274] failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA device\n"
+  monkeypatch.setattr(glob, "glob", lambda pattern: devices)
+  import_quietly(f"import os; os.write(2, {line.encode()!r})")
+  assert capfd.readouterr() == ("", line if devices else "")
+
+
 def test_what_is_not_known_is_printed(
   import_quietly: ImportModule, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,15 +102,14 @@ def test_what_is_not_known_is_printed(
     os.write(2, b"native two\n\n \nTF-TRT Warning\n")
     print("printed")
     print("printed as an error", file=sys.stderr)
-    os.write(2, b"\xff is no text, and the line has no end")
+    os.write(2, b"\xff is no text\n")
     """
   )
   out, err = capfd.readouterr()
   assert out == ""
   lines = err.splitlines()
   assert sorted(lines) == sorted(
-    ["native one", "native two", "printed", "printed as an error"]
-    + ["\ufffd is no text, and the line has no end"]
+    ["native one", "native two", "printed", "printed as an error"] + ["\ufffd is no text"]
   )
   assert lines.index("native one") < lines.index("native two")
 
@@ -112,7 +132,8 @@ def test_deprecations_are_dropped(
       import warnings
       warnings.warn("distutils is old", DeprecationWarning)
       warnings.warn("will change", FutureWarning)
-      warnings.warn("TensorFlow Addons (TFA) has ended development", UserWarning)
+      ends = "TensorFlow Addons (TFA) has ended development"
+      warnings.warn_explicit(ends, UserWarning, "x.py", 1, module="tensorflow_addons.utils")
       """
     )
   assert [str(warning.message) for warning in caught] == []
@@ -143,10 +164,13 @@ def test_what_comes_after_the_import_is_printed(
 
 
 def test_what_came_before_the_import_stays_in_front(
-  import_quietly: ImportModule, capfd: pytest.CaptureFixture[str]
+  import_quietly: ImportModule,
+  capfd: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+  _use_plain_streams(monkeypatch)
   sys.stdout.write("TF-TRT Warning of before, in the buffer\n")
-  sys.stderr.write("before\n")
+  os.write(2, b"before\n")
   import_quietly("import os; os.write(2, b'inside\\n')")
   assert capfd.readouterr() == ("TF-TRT Warning of before, in the buffer\n", "before\ninside\n")
 

@@ -23,6 +23,11 @@ def _config(size: int, backbone: str) -> PretrainConfig:
   return PretrainConfig(data=DataConfig(image_size=size), backbone=Component(backbone))
 
 
+def _with(kind: str, name: str, **options: Any) -> PretrainConfig:
+  changes: dict[str, Any] = {kind: Component(name, options)}
+  return PretrainConfig(**changes)
+
+
 def _message(config: PretrainConfig) -> str:
   with pytest.raises(ValueError) as error:
     validation.validate(config)
@@ -83,11 +88,11 @@ def test_the_offered_branches_are_valid() -> None:
 
 @pytest.mark.parametrize("kind", ["color", "backbone", "aggregation", "optimizer", "schedule"])
 def test_components_are_checked(kind: str) -> None:
-  assert _message(PretrainConfig(**{kind: Component("nonesuch")})) == (
+  assert _message(_with(kind, "nonesuch")) == (
     f"Unknown {kind} 'nonesuch'. Known: {', '.join(plugins.names(kind))}."
   )
   default = getattr(PretrainConfig(), kind)
-  message = _message(PretrainConfig(**{kind: Component(default.name, {"nonesuch": 1})}))
+  message = _message(_with(kind, default.name, nonesuch=1))
   assert message.startswith(f"Unknown option 'nonesuch' of {kind} '{default.name}'. Its options: ")
 
 
@@ -140,7 +145,7 @@ def test_what_a_module_of_ones_own_lacks_is_named(
   (tmp_path / package / "mine.py").write_text(source, encoding="utf-8")
   monkeypatch.syspath_prepend(str(tmp_path))
   importlib.invalidate_caches()
-  message = _message(PretrainConfig(**{kind: Component(f"{package}.mine")}))
+  message = _message(_with(kind, f"{package}.mine"))
   assert f"{package}.mine" in message
   assert missing in message
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from sbae_tf.data import source as source_lib
 
@@ -59,7 +58,6 @@ def build(pattern: str) -> source_lib.Source:
     description += f", {_count(len(class_names), 'class', 'classes')}"
   if others:
     description += f", {_count(others, 'other file')} skipped"
-  logging.info("Found %s.", description)
 
   with tf.device("cpu:0"):
     paths = tf.constant(images)  # Captured by the map function, so not a constant of its graph.

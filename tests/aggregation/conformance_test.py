@@ -44,7 +44,5 @@ def test_towers_hold_all_weights_that_are_trained(aggregation):
     features = aggregation.branch_features(_inputs(), training=True)
     loss = tf.add_n([tf.reduce_sum(f["second"] ** 2) for f in features])
   variables = [v for tower in aggregation.towers for v in tower.trainable_variables]
-  assert variables and {v.ref() for v in variables} == {
-    v.ref() for v in tape.watched_variables()
-  }
+  assert variables and {v.ref() for v in variables} == {v.ref() for v in tape.watched_variables()}
   assert all(np.abs(g).max() > 0 for g in tape.gradient(loss, variables))

@@ -86,13 +86,10 @@ def test_home_folder(tmp_path, monkeypatch):
   assert list(files.build("~/pictures").names) == [path]
 
 
-def test_what_was_found_is_logged(tmp_path, monkeypatch):
-  lines = []
-  monkeypatch.setattr(files.logging, "info", lambda text, *values: lines.append(text % values))
+def test_what_was_found_and_skipped_is_told(tmp_path):
   _write(tmp_path / "a.png")
   (tmp_path / "b.txt").write_text("x")
-  files.build(str(tmp_path))
-  assert lines == [f"Found 1 image in {tmp_path}, 1 other file skipped."]
+  assert files.build(str(tmp_path)).description == f"1 image in {tmp_path}, 1 other file skipped"
 
 
 @pytest.mark.parametrize(
