@@ -1,11 +1,18 @@
-"""Draws a run's losses: `python -m tools.plot_run runs/simplenet_lab --out=loss.png`."""
+"""Draws a run's losses and tells it in a line of a table.
+
+`python -m tools.plot_run runs/simplenet_lab --out=loss.png`
+"""
 
 from __future__ import annotations
 
 import argparse
 import collections
+import importlib.metadata
 import json
+import os
 import pathlib
+import platform
+import statistics
 import sys
 
 
@@ -59,6 +66,36 @@ def draw(workdir: pathlib.Path, out: pathlib.Path, *, title: str) -> None:
   plt.close(figure)
 
 
+def summarize(workdir: pathlib.Path) -> str:
+  """A run in a line of a Markdown table: steps, speed, last held-out losses, machine, versions.
+
+  Args:
+    workdir: the run's folder.
+  """
+  series = read_series(workdir / "metrics.jsonl")
+  speed = statistics.median(series["images_per_second"][1])
+  heldout = ", ".join(
+    f"{name[len('heldout/') :]} {values[-1]:.3f}"
+    for name, (_, values) in series.items()
+    if name.startswith("heldout/") and name != "heldout/total"
+  )
+  versions = ", ".join(
+    f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "numpy")
+  )
+  machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {versions}"
+  steps = max(series["loss/total"][0])
+  return f"| {workdir.name} | {steps} | {speed:.0f} | {heldout} | {machine} |"
+
+
+def _processor() -> str:
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+  except OSError:
+    return platform.machine()
+  names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+  return next(names, platform.machine())
+
+
 def main() -> int:
   """Runs the command line; 2 after a user's mistake."""
   parser = argparse.ArgumentParser(description=__doc__)
@@ -72,6 +109,8 @@ def main() -> int:
     )
     return 2
   draw(arguments.workdir, arguments.out, title=arguments.title or arguments.workdir.name)
+  print("| run | steps | median images/s | held-out loss, nats a pixel | machine |")
+  print(summarize(arguments.workdir))
   return 0
 
 
