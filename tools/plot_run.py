@@ -83,7 +83,7 @@ def summarize(workdir: pathlib.Path) -> str:
     f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "numpy")
   )
   machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {versions}"
-  steps = max(series["loss/total"][0])
+  steps = max(step for seen, _ in series.values() for step in seen)
   return f"| {workdir.name} | {steps} | {speed:.0f} | {heldout} | {machine} |"
 
 
