@@ -71,8 +71,13 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
       f"{config.profile[1]}."
     )
   steps = Steps(config, make_strategy(config), steps_per_epoch=steps_per_epoch, steps=total)
+  panel_images = _panel_images(config, heldout)  # Before anything is written: they may not read.
   folder.open(config)
-  run = _Run(config, folder, steps, train, heldout, steps_per_epoch=steps_per_epoch, total=total)
+  run = _Run(
+    *(config, folder, steps, train, heldout, panel_images),
+    steps_per_epoch=steps_per_epoch,
+    total=total,
+  )
   done = run.restore()
   losses = run.train(done) if done < total else {}
   if losses or not folder.encoder.exists():
@@ -91,6 +96,7 @@ class _Run:
     steps: Steps,
     train: Source,
     heldout: Source,
+    panel_images: tf.Tensor,
     *,
     steps_per_epoch: int,
     total: int,
@@ -100,6 +106,7 @@ class _Run:
     self._steps = steps
     self._source = train
     self._heldout = heldout
+    self._panel_images = panel_images
     self._steps_per_epoch = steps_per_epoch
     self._total = total
     self._done = tf.Variable(0, dtype=tf.int64, name="steps_done")
@@ -129,8 +136,7 @@ class _Run:
       batch_size=config.batch_size,
       seconds=config.log_seconds,
     )
-    heldout = self._distribute(self._evaluation_dataset(self._heldout))
-    panel_images = self._panel_images()
+    heldout = self._distribute(_evaluation_dataset(config, self._heldout))
     batches = self._batches(done)
     losses: dict[str, float] = {}
     saved = time.monotonic()
@@ -144,7 +150,7 @@ class _Run:
       if ends or time.monotonic() - saved > 60 * config.checkpoint_minutes:
         pause = time.monotonic()
         if ends:
-          losses = self._look(step, heldout, panel_images, progress)
+          losses = self._look(step, heldout, progress)
         self._save(step)
         saved = time.monotonic()
         progress.resume(saved - pause)
@@ -156,15 +162,13 @@ class _Run:
     with runtime.quiet_logs():
       self._manager.save(checkpoint_number=step)
 
-  def _look(
-    self, step: int, heldout: tf.data.Dataset, images: tf.Tensor, progress: Progress
-  ) -> dict[str, float]:
+  def _look(self, step: int, heldout: tf.data.Dataset, progress: Progress) -> dict[str, float]:
     """Held-out losses and pictures."""
     losses = self._heldout_losses(heldout)
     branches = ", ".join(f"{k} {v:.3f}" for k, v in losses.items() if k != "total")
     logging.info("step %d  held-out loss %.3f (%s)", step, losses["total"], branches)
     progress.record(step, {f"heldout/{name}": loss for name, loss in losses.items()})
-    panel = pictures.panel(self._steps.model, images)
+    panel = pictures.panel(self._steps.model, self._panel_images)
     progress.picture(step, "panel", panel)
     progress.picture(step, "filters", pictures.filters(self._steps.model))
     png = io.BytesIO()
@@ -217,21 +221,22 @@ class _Run:
     except tf.errors.OpError as error:
       _name_unreadable(self._heldout, range(len(self._heldout)), error)
 
-  def _evaluation_dataset(self, source: Source) -> tf.data.Dataset:
-    config = self._config
-    return pipeline.evaluation_dataset(
-      source, batch_size=config.batch_size, image_size=config.data.image_size
-    )
 
-  def _panel_images(self) -> tf.Tensor:
-    """(B, S, S, 3) uint8, evenly over the held-out photographs."""
-    count = min(self._config.panel_images, len(self._heldout))
-    indices = np.linspace(0, len(self._heldout) - 1, count).astype(np.int64)
-    try:
-      batches = self._evaluation_dataset(self._heldout.subset(indices, "panel"))
-      return tf.concat([batch["image"] for batch in batches], axis=0)
-    except tf.errors.OpError as error:
-      _name_unreadable(self._heldout, indices, error)
+def _evaluation_dataset(config: PretrainConfig, source: Source) -> tf.data.Dataset:
+  return pipeline.evaluation_dataset(
+    source, batch_size=config.batch_size, image_size=config.data.image_size
+  )
+
+
+def _panel_images(config: PretrainConfig, heldout: Source) -> tf.Tensor:
+  """(B, S, S, 3) uint8, evenly over the held-out photographs."""
+  count = min(config.panel_images, len(heldout))
+  indices = np.linspace(0, len(heldout) - 1, count).astype(np.int64)
+  try:
+    batches = _evaluation_dataset(config, heldout.subset(indices, "panel"))
+    return tf.concat([batch["image"] for batch in batches], axis=0)
+  except tf.errors.OpError as error:
+    _name_unreadable(heldout, indices, error)
 
 
 def _name_unreadable(source: Source, indices: Iterable[int], error: Exception) -> NoReturn:

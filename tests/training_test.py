@@ -142,6 +142,19 @@ def test_a_photograph_that_cannot_be_read_is_named(small_config, tmp_path):
   assert not (tmp_path / "run" / "encoder").exists()
 
 
+def test_a_folder_of_no_images_with_images_names_leaves_nothing(small_config, tmp_path):
+  folder = tmp_path / "photographs"
+  folder.mkdir()
+  for i in range(40):
+    (folder / f"{i:02}.jpg").write_bytes(b"not a photograph")
+  config = dataclasses.replace(
+    small_config, data=DataConfig(path=str(folder), image_size=32), batch_size=8
+  )
+  with pytest.raises(ValueError, match=r"Cannot read .*\.jpg \(.+\).*Mend or remove"):
+    training.train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
 def test_regression_rgb_sgd(small_config, tmp_path):
   """Other plug-ins in every place."""
   branches = tuple(
