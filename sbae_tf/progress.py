@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -26,6 +26,7 @@ class Progress:
     steps: int,
     steps_per_epoch: int,
     batch_size: int,
+    schedule: Callable[[int], tf.Tensor],
     seconds: float,
   ) -> None:
     """Starts the clock.
@@ -36,6 +37,7 @@ class Progress:
       steps: all steps of the run.
       steps_per_epoch: steps of an epoch.
       batch_size: photographs a step.
+      schedule: the learning rate of a step, counted from 0.
       seconds: between two reports.
     """
     self._folder = folder
@@ -44,6 +46,7 @@ class Progress:
     self._steps_per_epoch = steps_per_epoch
     self._epochs = -(-steps // steps_per_epoch)
     self._batch_size = batch_size
+    self._schedule = schedule
     self._seconds = seconds
     self._sums: dict[str, tf.Tensor] = {}
     self._reported_step = first_step
@@ -51,13 +54,12 @@ class Progress:
     self._pause_seconds = 0.0  # Of the last pause: held-out loss, panel, checkpoint.
     self._clock = time.monotonic()
 
-  def add(self, losses: Mapping[str, tf.Tensor], step: int, *, learning_rate: tf.Tensor) -> None:
+  def add(self, losses: Mapping[str, tf.Tensor], step: int) -> None:
     """Takes a step's mean losses; reports where it is time.
 
     Args:
       losses: a branch's name, or `total`, to its scalar float32 loss.
       step: how many steps are done.
-      learning_rate: of this step, a scalar.
     """
     for name, loss in losses.items():
       self._sums[name] = self._sums[name] + loss if name in self._sums else loss
@@ -65,13 +67,12 @@ class Progress:
     first = step == self._reported_step + 1 and self._step_seconds is None
     due = time.monotonic() - self._clock >= self._seconds
     if first or due or epoch_ends or step == self._steps:
-      self._report(step, float(learning_rate))
+      self._report(step)
 
-  def _report(self, step: int, learning_rate: float) -> None:
+  def _report(self, step: int) -> None:
     since = step - self._reported_step
-    means = {
-      name: float(total) / since for name, total in self._sums.items()
-    }  # Waits for the device.
+    # Waits for the device.
+    means = {name: float(total) / since for name, total in self._sums.items()}
     seconds = (time.monotonic() - self._clock) / since
     traced = self._step_seconds is not None  # The first step's time is that of tracing.
     self._step_seconds = seconds
@@ -85,7 +86,7 @@ class Progress:
       *(step, self._steps, epoch, self._epochs, means["total"], branches, speed),
     )
     scalars = {f"loss/{name}": mean for name, mean in means.items()}
-    scalars["learning_rate"] = learning_rate
+    scalars["learning_rate"] = float(self._schedule(step - 1))  # Steps count from 0 there.
     if traced:
       scalars["images_per_second"] = self._batch_size / seconds
     self.record(step, scalars)

@@ -134,6 +134,7 @@ class _Run:
       steps=self._total,
       steps_per_epoch=self._steps_per_epoch,
       batch_size=config.batch_size,
+      schedule=self._steps.schedule,
       seconds=config.log_seconds,
     )
     heldout = self._distribute(_evaluation_dataset(config, self._heldout))
@@ -145,7 +146,7 @@ class _Run:
       with tf.profiler.experimental.Trace("train", step_num=step, _r=1):
         step_losses = self._steps.train(next(batches))
       self._profile(step, starts=False)
-      progress.add(step_losses, step, learning_rate=self._steps.schedule(step - 1))
+      progress.add(step_losses, step)
       ends = step % self._steps_per_epoch == 0 or step == self._total
       if ends or time.monotonic() - saved > 60 * config.checkpoint_minutes:
         pause = time.monotonic()

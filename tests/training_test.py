@@ -91,8 +91,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished, stop_at, tmp_p
   workdir, config, _ = finished
   add = training.Progress.add
 
-  def add_then_stop(self, losses, step, **kwargs):
-    add(self, losses, step, **kwargs)
+  def add_then_stop(self, losses, step):
+    add(self, losses, step)
     if step == stop_at + 1:
       raise KeyboardInterrupt
 

@@ -13,7 +13,8 @@ case ${VENV:=.venv} in
 esac
 environment_python=$environment_folder/bin/python
 
-# There from before the first step until after the last: a folder that has it is not trusted.
+# There from before the first step until after the last, with the process that takes them: a folder
+# that has it is not trusted.
 environment_unfinished=$environment_folder/.unfinished
 
 _environment_say() { printf '%s\n' "$*" >&2; }
@@ -60,7 +61,19 @@ _environment_checksum() {
 # True if the folder is a finished environment whose interpreter runs.
 _environment_sound() {
   [ -f "$environment_folder/pyvenv.cfg" ] && [ ! -e "$environment_unfinished" ] &&
-    "$environment_python" -c 'import pip' 2>/dev/null
+    "$environment_python" -c '' 2>/dev/null
+}
+
+_environment_begin() {
+  mkdir -p "$environment_folder"
+  echo $$ >"$environment_unfinished"
+}
+
+_environment_refuse_second() {
+  local process
+  if process=$(cat "$environment_unfinished" 2>/dev/null) && kill -0 "${process:-none}" 2>/dev/null; then
+    _environment_die "Process $process is making $VENV. Wait for it; if it does something else, remove $VENV."
+  fi
 }
 
 _environment_create() {
@@ -71,12 +84,11 @@ _environment_create() {
       [ -z "$(ls -A "$environment_folder")" ] ||
       _environment_die "$environment_folder is no Python environment. Remove it, or set VENV to another folder."
     _environment_say "$VENV is unfinished or broken. Making it anew."
-    touch "$environment_unfinished"
+    _environment_begin
     find "$environment_folder" -mindepth 1 -maxdepth 1 ! -name .unfinished -exec rm -rf {} +
   fi
   _environment_say "Making $VENV with Python $("$found" -c 'import platform; print(platform.python_version())') ..."
-  mkdir -p "$environment_folder"
-  touch "$environment_unfinished"
+  _environment_begin
   "$found" -m venv "$environment_folder" >"$environment_folder/venv.log" 2>&1 || {
     tail -n 20 "$environment_folder/venv.log" >&2
     _environment_die "$found -m venv failed; its output is above and in $VENV/venv.log"
@@ -85,8 +97,11 @@ _environment_create() {
 
 _environment_install() {
   local extras=$1 log=$environment_folder/pip.log started=$SECONDS
-  touch "$environment_unfinished"
+  _environment_begin
   _environment_say "Installing sbae_tf${extras:+[$extras]} and TensorFlow into $VENV: some minutes the first time ..."
+  # An environment that was here before us need not have pip.
+  "$environment_python" -c 'import pip' 2>/dev/null || "$environment_python" -m ensurepip >"$log" 2>&1 ||
+    _environment_die "$VENV has no pip and cannot get it; see $VENV/pip.log"
   # Not --quiet: the log is to hold everything.
   "$environment_python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
     --editable "$environment_root${extras:+[$extras]}" >"$log" 2>&1 </dev/null || {
@@ -98,6 +113,7 @@ _environment_install() {
 
 environment_make() {
   local extras=$1 checksum stamp wanted
+  _environment_refuse_second
   if ! _environment_sound; then
     _environment_create
   elif [ -n "${PYTHON:-}" ]; then

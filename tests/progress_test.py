@@ -1,0 +1,92 @@
+"""Progress: means over the steps since the last report, rate, time left, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import tensorflow as tf
+from absl import logging
+
+from sbae_tf.progress import Progress
+from sbae_tf.run_folder import RunFolder
+
+
+@pytest.fixture(name="lines")
+def _lines(monkeypatch):
+  lines: list[str] = []
+  monkeypatch.setattr(logging, "info", lambda text, *values: lines.append(text % values))
+  return lines
+
+
+@pytest.fixture(name="clock")
+def _clock(monkeypatch):
+  """A clock that stands still unless it is moved: `clock[0] += 1`."""
+  now = [100.0]
+  monkeypatch.setattr("sbae_tf.progress.time.monotonic", lambda: now[0])
+  return now
+
+
+def _progress(folder, *, first_step=0, steps=8, seconds=5.0) -> Progress:
+  return Progress(
+    folder,
+    first_step=first_step,
+    steps=steps,
+    steps_per_epoch=4,
+    batch_size=10,
+    schedule=lambda step: tf.constant(0.5**step),
+    seconds=seconds,
+  )
+
+
+def _losses(value: float) -> dict[str, tf.Tensor]:
+  return {"L->ab": tf.constant(value), "ab->L": tf.constant(1.0), "total": tf.constant(value + 1)}
+
+
+def _metrics(folder) -> list[dict]:
+  return [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+
+
+def test_reports_means_rate_and_time_left(tmp_path, lines, clock):
+  progress = _progress(RunFolder(tmp_path))
+  for step in range(1, 5):
+    clock[0] += 7.0 if step == 1 else 2.0
+    progress.add(_losses(float(step)), step)
+  assert lines[0] == "step 1/8  epoch 1/2  loss 2.000 (L->ab 1.000, ab->L 1.000)"
+  # Steps 2 to 4 in 6 s: 2 s a step of 10 photographs, and 4 steps to go.
+  assert lines[1] == (
+    "step 4/8  epoch 1/2  loss 4.000 (L->ab 3.000, ab->L 1.000)  5 images/s  0:00:08 left"
+  )
+  assert len(lines) == 2
+
+
+def test_a_pause_is_no_step_and_counts_in_the_time_left(tmp_path, lines, clock):
+  progress = _progress(RunFolder(tmp_path), first_step=4)
+  progress.add(_losses(1.0), 5)
+  clock[0] += 30.0
+  progress.resume(30.0)
+  clock[0] += 6.0
+  progress.add(_losses(1.0), 6)
+  assert re.search(r"2 images/s  0:00:42 left$", lines[-1])  # Two steps of 6 s, a pause of 30 s.
+
+
+def test_records_scalars_for_plots_and_tensorboard(tmp_path, lines, clock):
+  folder = RunFolder(tmp_path)
+  progress = _progress(folder, steps=2)
+  for step in (1, 2):
+    clock[0] += 1.0
+    progress.add(_losses(2.0), step)
+  progress.picture(2, "panel", tf.zeros((4, 6, 3), tf.uint8))
+  progress.close()
+  first, second = _metrics(folder)
+  assert (first["step"], first["loss/total"], first["learning_rate"]) == (1, 3.0, 1.0)
+  assert "images_per_second" not in first  # Its time was that of tracing.
+  assert (second["learning_rate"], second["images_per_second"]) == (0.5, 10.0)
+  (events,) = folder.tensorboard.iterdir()
+  tags = {
+    value.tag
+    for event in tf.compat.v1.train.summary_iterator(str(events))
+    for value in event.summary.value
+  }
+  assert tags == {*second, "panel"} - {"step", "time"}
