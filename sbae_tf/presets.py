@@ -29,14 +29,8 @@ class Preset:
   config: PretrainConfig
 
 
-_LAB = (Branch(("L",), ("a", "b")), Branch(("a", "b"), ("L",)))
 _RGB = (Branch(("R",), ("G", "B")), Branch(("G", "B"), ("R",)))
 _REPORT = "Budhkar, Casabuena, Iyengar, Le Project Quotidien, NYU 2019"
-
-
-def _with_quantizer(branches: tuple[Branch, ...], quantizer: str) -> tuple[Branch, ...]:
-  task = Component("classification", {"quantizer": quantizer})
-  return tuple(dataclasses.replace(branch, task=task) for branch in branches)
 
 
 def _command(name: str, more: str = "") -> str:
@@ -53,11 +47,16 @@ PRESETS = types.MappingProxyType(
       config=PretrainConfig(),
     ),
     "simplenet_rescaled_lab": Preset(
-      summary="The same with bins over each image's own range of a channel.",
-      paper=f"{_REPORT}: SimpleNet, re-scaled Lab.",
+      summary="The same with bins of ab over each image's own range of a and b.",
+      paper=f"{_REPORT}: SimpleNet, re-scaled Lab; L as before, as in its published code.",
       command=_command("simplenet_rescaled_lab"),
       result="Not measured yet.",
-      config=PretrainConfig(branches=_with_quantizer(_LAB, "rescaled")),
+      config=PretrainConfig(
+        branches=(
+          Branch(("L",), ("a", "b"), Component("classification", {"quantizer": "rescaled"})),
+          Branch(("a", "b"), ("L",)),
+        )
+      ),
     ),
     "simplenet_rgb": Preset(
       summary="The same on RGB, split R | G,B.",

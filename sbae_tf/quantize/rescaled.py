@@ -36,7 +36,7 @@ def build(channels: Sequence[Channel], *, bins: int | None = None) -> RescaledQu
     ValueError: there are more than two channels, or `bins` is under 2.
 
   Reference: Budhkar, Casabuena, Iyengar 2019, re-scaled Lab.
-  Differs from the paper: the range is that of the target map (12 x 12 at 96 x 96), so that the
-    first and last bin are in use; the report does not say at which size it is taken.
+    As in the authors' published code the range is that of the small target map.
+  Differs from the paper: the range is exact, where the published code adds one Lab unit above.
   """
   return RescaledQuantizer(channels, bins=bins)

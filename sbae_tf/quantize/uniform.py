@@ -37,7 +37,8 @@ def build(channels: Sequence[Channel], *, bins: int | None = None) -> UniformQua
     ValueError: there are more than two channels, or `bins` is under 2.
 
   Reference: Budhkar, Casabuena, Iyengar 2019.
-  Differs from the paper: nothing; of Zhang et al. 2017 the ab bins differ, which are only those
-    inside the gamut.
+  Differs from the paper: the ranges are those of sRGB's colors; the authors' published code rounds
+    them up (L to 101, a from -87 to 99, b from -108 to 95), which makes bins 1% wider. Zhang et al.
+    2017 keep only the ab bins that are in gamut.
   """
   return UniformQuantizer(channels, bins=bins)

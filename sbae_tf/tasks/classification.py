@@ -70,7 +70,7 @@ class Classification(ProxyTask):
   def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
     """Cross-entropy in nats, a mean over pixels: log K for a head that knows nothing.
 
-    Reference: Zhang, Isola, Efros 2017, Eq. 3.
+    Reference: Zhang, Isola, Efros 2017, Sec. 3.1.
     Differs from the paper: a mean over the pixels where the paper has their sum, so that the
       learning rate does not depend on the map's size.
     """

@@ -28,7 +28,7 @@ class Regression(ProxyTask):
   def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
     """Half the squared error, summed over channels, a mean over pixels.
 
-    Reference: Zhang, Isola, Efros 2017, Eq. 2.
+    Reference: Zhang, Isola, Efros 2017, Sec. 3.1.
     Differs from the paper: a mean over the pixels where the paper has their sum; channels in
       [-1, 1] and not in Lab units, so that one learning rate serves both losses.
     """

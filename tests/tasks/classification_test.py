@@ -58,7 +58,7 @@ def test_temperature_out_of_range(temperature):
 
 
 def test_cross_entropy_agrees_with_the_formula():
-  """Zhang et al. 2017, Eq. 3 with hard targets: -sum_q Y log Yhat, a mean over pixels here."""
+  """Zhang et al. 2017, Sec. 3.1 with hard targets: -sum_q Y log Yhat, a mean over pixels here."""
   rng = np.random.default_rng(1)
   task = classification.build(L)
   ids = rng.integers(0, 100, (2, 3, 3)).astype(np.int32)

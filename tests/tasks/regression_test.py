@@ -12,7 +12,7 @@ AB = (Channel("a", -80.0, 100.0), Channel("b", -110.0, 90.0))
 
 
 def test_agrees_with_the_formula():
-  """Zhang et al. 2017, Eq. 2: 1/2 sum ||X - Xhat||^2, on [-1, 1], a mean over pixels."""
+  """Zhang et al. 2017, Sec. 3.1: 1/2 sum ||X - Xhat||^2, on [-1, 1], a mean over pixels."""
   rng = np.random.default_rng(0)
   values = rng.uniform(-80, 90, (2, 3, 3, 2)).astype(np.float32)
   output = rng.normal(0, 1, (2, 3, 3, 2)).astype(np.float32)
