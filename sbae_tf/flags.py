@@ -197,8 +197,8 @@ def _resolve(given: dict[_Flag, Any]) -> PretrainConfig:
     config = config_json.from_json(_read_file(plain["config"]), base=config)
   task: dict[str, Any] = {}
   changes: dict[str, Any] = {}
-  # A component's name before its options: with another name, the options start anew.
-  for flag, value in sorted(given.items(), key=lambda item: item[0].path[1:2] != ("name",)):
+  # In the order of `_all_flags`: a component's name, with which its options start anew, comes first.
+  for flag, value in given.items():
     if not flag.path:
       continue
     if flag.path[0] == "task":
