@@ -84,7 +84,7 @@ def summarize(workdir: pathlib.Path) -> str:
   )
   machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {versions}"
   steps = max(step for seen, _ in series.values() for step in seen)
-  return f"| {workdir.name} | {steps} | {speed:.0f} | {heldout} | {machine} |"
+  return f"| {workdir.name} | {steps} | {speed:.3g} | {heldout} | {machine} |"
 
 
 def _processor() -> str:
