@@ -197,7 +197,7 @@ def _resolve(given: dict[_Flag, Any]) -> PretrainConfig:
     config = config_json.from_json(_read_file(plain["config"]), base=config)
   task: dict[str, Any] = {}
   changes: dict[str, Any] = {}
-  # In the order of `_all_flags`: a component's name, with which its options start anew, comes first.
+  # In the order of `_all_flags`: a component's name, which makes its options start anew, is first.
   for flag, value in given.items():
     if not flag.path:
       continue

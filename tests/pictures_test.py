@@ -33,12 +33,12 @@ def test_panel_shows_photograph_channels_and_predictions(model, images):
   np.testing.assert_array_equal(np.stack(photograph), images)
   gray = np.stack(lightness).astype(int)
   assert np.abs(gray - gray.mean(-1, keepdims=True)).max() <= 1.5
-  assert np.stack(ab).astype(int).ptp(-1).max() > 30
+  assert np.ptp(np.stack(ab).astype(int), axis=-1).max() > 30
   # The colorized photograph has the true L, and not the true color.
   encode = model.encoder.color.encode
   true_l, given_l = encode(images)[..., 0], encode(np.stack(colorized))[..., 0]
   assert np.abs(true_l - given_l).mean() < 5
-  assert np.stack(predicted_l).astype(int).ptp(-1).max() <= 2
+  assert np.ptp(np.stack(predicted_l).astype(int), axis=-1).max() <= 2
   assert np.isfinite(np.stack(predicted_ab)).all()
 
 

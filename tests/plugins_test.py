@@ -159,6 +159,8 @@ def test_an_unknown_option_lists_the_known() -> None:
 _OWN = '''
   """My schedule."""
 
+  from __future__ import annotations
+
   import sys
 
   sys.modules["imported_by_plugins_test"] = sys  # Leaves a trace where it is imported.
