@@ -14,9 +14,10 @@ from sbae_tf.model import PretrainModel
 
 _GAP = 2  # Pixels between two pictures of a grid.
 _CAPTION = 14  # Height of a caption, in pixels.
+_FILTER_SIDE = 48  # Of a filter, about, in pixels.
 
 
-def filters(model: PretrainModel, *, zoom: int = 4) -> np.ndarray:
+def filters(model: PretrainModel) -> np.ndarray:
   """The first layer's filters of every tower, side by side.
 
   A filter is shown as the color that its weights mean: the tower's input channels swing about the
@@ -24,7 +25,6 @@ def filters(model: PretrainModel, *, zoom: int = 4) -> np.ndarray:
 
   Args:
     model: the model.
-    zoom: pixels a weight.
 
   Returns:
     (H, W, 3) uint8.
@@ -41,6 +41,7 @@ def filters(model: PretrainModel, *, zoom: int = 4) -> np.ndarray:
       half = (channel.high - channel.low) / 2
       values[..., index] = (channel.high + channel.low) / 2 + scaled[..., c] * half
     images = _to_uint8(color.decode(tf.constant(values)))
+    zoom = max(1, _FILTER_SIDE // images.shape[1])
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     columns = math.ceil(math.sqrt(len(images)))
     rows = [images[i : i + columns] for i in range(0, len(images), columns)]
