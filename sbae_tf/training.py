@@ -47,7 +47,8 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
   """Runs a configuration to its end, or goes on where an earlier run of it stopped.
 
   Leaves in `workdir`: `config.json`, `tensorboard/`, `checkpoints/`, `metrics.jsonl`, `panel.png`,
-  and `encoder/`, a SavedModel.
+  and `encoder/`, a SavedModel. Seeds Python's, NumPy's and TensorFlow's global generators with
+  the configuration's seed.
 
   Args:
     config: what to train.

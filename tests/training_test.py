@@ -85,10 +85,8 @@ def test_the_same_seed_makes_the_same_weights(finished, tmp_path):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("stop_at", [3, 5])
-def test_an_interrupted_run_goes_on_to_the_same_weights(finished, stop_at, tmp_path, monkeypatch):
-  """Stopped after an epoch's checkpoint, and within an epoch, which is then done again."""
-  workdir, config, _ = finished
+def _train_with_a_stop(config, workdir, stop_at, monkeypatch) -> None:
+  """Stops a run within the step after `stop_at`, and starts it again."""
   add = training.Progress.add
 
   def add_then_stop(self, losses, step):
@@ -99,15 +97,32 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished, stop_at, tmp_p
   with monkeypatch.context() as patch:
     patch.setattr(training.Progress, "add", add_then_stop)
     with pytest.raises(KeyboardInterrupt):
-      training.train(config, tmp_path / "run")
-  assert not (tmp_path / "run" / "encoder").exists()
-  training.train(config, tmp_path / "run")
+      training.train(config, workdir)
+  assert not (workdir / "encoder").exists()
+  training.train(config, workdir)
+
+
+@pytest.mark.parametrize("stop_at", [3, 5])
+def test_an_interrupted_run_goes_on_to_the_same_weights(finished, stop_at, tmp_path, monkeypatch):
+  """Stopped after an epoch's checkpoint, and within an epoch, which is then done again."""
+  workdir, config, _ = finished
+  _train_with_a_stop(config, tmp_path / "run", stop_at, monkeypatch)
   for ours, theirs in zip(_weights(tmp_path / "run"), _weights(workdir)):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
   metrics = _metrics(tmp_path / "run")
   assert [m["step"] for m in metrics if "heldout/total" in m] == [3, 6]
   trained = [m["step"] for m in metrics if "loss/total" in m]
   assert trained == sorted(set(trained))  # What was done again is not told twice.
+
+
+def test_an_optimizer_of_addons_goes_on_too(small_config, tmp_path, monkeypatch):
+  """Its slots are made at the first step, and so restored later than the weights."""
+  pytest.importorskip("tensorflow_addons")
+  config = dataclasses.replace(small_config, optimizer=Component("lamb"), learning_rate=0.01)
+  training.train(config, tmp_path / "whole")
+  _train_with_a_stop(config, tmp_path / "run", 3, monkeypatch)
+  for ours, theirs in zip(_weights(tmp_path / "run"), _weights(tmp_path / "whole")):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_mirrored_strategy_and_color_in_the_pipeline(small_config, tmp_path):
