@@ -61,8 +61,8 @@ class Plugin:
     module: the module's full dotted name.
     summary: the first line of the module's docstring.
     options: name to `Option`, in the order of the signature.
-    constants: the module-level names in capitals that hold a literal, such as `STRIDE`.
-    needs: a package outside the package's own requirements (`NEEDS`), or None.
+    constants: the module-level names in capitals that hold a literal, such as `STRIDE`. `NEEDS`
+      names a package that not every installation has, `NEEDS_NOTE` says who has it.
   """
 
   kind: str
@@ -113,9 +113,10 @@ class Plugin:
       raise ValueError(f"{self.kind} '{self.name}' needs the option '{missing[0]}'.")
     if self.needs and not _is_installed(self.needs):
       others = ", ".join(n for n in names(self.kind) if not find(self.kind, n).needs)
+      note = self.constants.get("NEEDS_NOTE", "")
       raise ValueError(
-        f"{self.kind} '{self.name}' needs {self.needs}, which is not installed and exists for "
-        f"Python 3.9 to 3.11 only. Without it there are: {others}."
+        f"{self.kind} '{self.name}' needs {self.needs}, which is not installed. {note} "
+        f"Without it there are: {others}.".replace("  ", " ")
       )
 
 

@@ -193,7 +193,8 @@ class _Run:
     dataset = dataset.map(lambda example: example["image"])
     if not self._steps.device_prepares:
       dataset = dataset.map(self._steps.model.prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return self._steps.strategy.experimental_distribute_dataset(dataset.prefetch(tf.data.AUTOTUNE))
+      dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    return self._steps.strategy.experimental_distribute_dataset(dataset)
 
   def _batches(self, done: int) -> Iterator[tf.Tensor]:
     """Batches from the step after `done` on, without end."""

@@ -7,6 +7,7 @@ import tensorflow as tf
 from sbae_tf import runtime
 
 NEEDS = "tensorflow_addons"
+NEEDS_NOTE = "It exists for Python 3.9 to 3.11 only."
 
 
 def build(

@@ -42,3 +42,4 @@ def test_a_missing_package_is_one_clear_line():
     with pytest.raises(ValueError, match=f"needs {plugin.needs}, which is not installed") as error:
       plugin.build(constant.build(0.1, 1, 1))
     assert "\n" not in str(error.value)
+    assert plugin.constants["NEEDS_NOTE"] in str(error.value)
