@@ -17,11 +17,13 @@ TF_2_21 = 'python_version >= "3.12"'
 INSTALL_REQUIRES = {
   "": [
     "absl-py",
+    "grpcio",
+    "importlib-resources",  # `tfds build` needs it and does not ask for it.
     "keras-cv==0.9.*",
     "pillow",
     "scikit-image",  # It and scikit-learn hold the photographs of the quick start.
     "scikit-learn",
-    "pillow",
+    "tensorflow-datasets",
   ],
   TF_2_15: [
     "tensorflow>=2.15,<2.16",
@@ -44,6 +46,7 @@ INSTALL_REQUIRES = {
 }
 
 EXTRAS_REQUIRE = {
+  "beam": ["apache-beam"],
   "gpu": [
     f"tensorflow[and-cuda]>=2.15,<2.16; {TF_2_15}",
     f"tensorflow[and-cuda]==2.21.*; {TF_2_21}",
@@ -53,7 +56,7 @@ EXTRAS_REQUIRE = {
     f"tensorboard-plugin-profile==2.15.2; {TF_2_15}",
     f"tensorboard-plugin-profile==2.24.2; {TF_2_21}",
   ],
-  "test": ["matplotlib", "mypy>=1.19,<3", "pytest>=8", "ruff==0.17.*"],
+  "test": ["apache-beam", "matplotlib", "mypy>=1.19,<3", "pytest>=8", "ruff==0.17.*"],
 }
 
 

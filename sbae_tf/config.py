@@ -192,9 +192,14 @@ def group_name(channels: tuple[str, ...]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-  """Where the photographs come from, and how they are cut."""
+  """Where the photographs come from, what is done with those that do not read, and the cuts."""
 
-  path: str = _field("", "Folder or glob of photographs; empty: the embedded ones.", flag="data")
+  path: str = _field(
+    "",
+    "Photographs: a folder, glob, list.txt of paths, zip or tar, TFRecords, or tfds:NAME[:SPLIT]; "
+    "several as '3:PATH; 1:PATH' with weights, or without. Empty: the embedded ones.",
+    flag="data",
+  )
   heldout_path: str = _field("", "The same for the held-out loss; empty: a part of --data.")
   heldout_fraction: float = _field(0.1, "Part of --data held out where no --data.heldout_path.")
   heldout_limit: int = _field(1024, "At most so many held-out photographs are looked at.")
@@ -206,13 +211,24 @@ class DataConfig:
     (0.75, 4 / 3), "Width to height of a random crop before it is resized to a square."
   )
   flip: bool = _field(True, "Mirror half of the photographs.")
+  turns: bool = _field(False, "Turn by 0, 90, 180 or 270 degrees: where no side is up.")
   embedded_crops: int = _field(2560, "Photographs cut from the embedded ones, for training.")
+  max_pixels: int = _field(100_000_000, "Skip photographs of more pixels, by their header.")
+  max_skipped: float = _field(
+    0.01, "End where more than this part of the photographs cannot be read.", changes_result=False
+  )
+  service: str = _field(
+    "",
+    "Read and decode on the workers of this tf.data service, grpc://HOST:PORT.",
+    flag="data_service",
+    changes_result=False,
+  )
   parallel_calls: int = _field(
-    0, "Photographs decoded at once; 0: as TensorFlow tunes it.", changes_result=False
+    0, "Groups of photographs decoded at once; 0: as TensorFlow tunes it.", changes_result=False
   )
 
   def __post_init__(self) -> None:
-    for name in ("heldout_limit", "image_size", "embedded_crops"):
+    for name in ("heldout_limit", "image_size", "embedded_crops", "max_pixels"):
       _check_positive_integer(f"data.{name}", getattr(self, name))
     if not 0 < self.heldout_fraction < 1:
       raise ValueError(
@@ -226,6 +242,10 @@ class DataConfig:
           f"{' <= 1' if highest == 1 else ''}. Received: {low},{high}."
         )
       object.__setattr__(self, name, (low, high))
+    if not 0 <= self.max_skipped <= 1:
+      raise ValueError(
+        f"Expected `data.max_skipped` between 0 and 1. Received: {self.max_skipped}."
+      )
     _check_not_negative("data.parallel_calls", self.parallel_calls)
 
 

@@ -51,16 +51,19 @@ class Progress:
     self._sums: dict[str, tf.Tensor] = {}
     self._reported_step = first_step
     self._step_seconds: float | None = None  # Of a step once the graph is there.
+    self._waited = 0.0  # Seconds, for photographs, since the last report.
     self._pause_seconds = 0.0  # Of the last pause: held-out loss, panel, checkpoint.
     self._clock = time.monotonic()
 
-  def add(self, losses: Mapping[str, tf.Tensor], step: int) -> None:
+  def add(self, losses: Mapping[str, tf.Tensor], step: int, *, waited: float = 0.0) -> None:
     """Takes a step's mean losses; reports where it is time.
 
     Args:
       losses: a branch's name, or `total`, to its scalar float32 loss.
       step: how many steps are done.
+      waited: seconds that the step waited for its photographs.
     """
+    self._waited += waited
     for name, loss in losses.items():
       self._sums[name] = self._sums[name] + loss if name in self._sums else loss
     epoch_ends = step % self._steps_per_epoch == 0
@@ -89,8 +92,10 @@ class Progress:
     scalars["learning_rate"] = float(self._schedule(step - 1))  # Steps count from 0 there.
     if traced:
       scalars["images_per_second"] = self._batch_size / seconds
+      scalars["input_wait"] = self._waited / (seconds * since)  # A fraction of the time.
     self.record(step, scalars)
     self._sums = {}
+    self._waited = 0.0
     self._reported_step = step
     self._clock = time.monotonic()
 

@@ -22,6 +22,7 @@ class RunFolder:
     encoder: the exported SavedModel.
     panel: the latest panel of predictions, `panel.png`.
     metrics: what was measured, a JSON object a line, `metrics.jsonl`.
+    skipped: the photographs that could not be read, and why, `skipped.tsv`; only if there are any.
   """
 
   def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -32,6 +33,7 @@ class RunFolder:
     self.encoder = self.path / "encoder"
     self.panel = self.path / "panel.png"
     self.metrics = self.path / "metrics.jsonl"
+    self.skipped = self.path / "skipped.tsv"
 
   def check(self, config: PretrainConfig) -> None:
     """Checks, writing nothing, that a run of this configuration may start or go on here.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +17,8 @@ from PIL import Image
 from sbae_tf import pictures, runtime, validation
 from sbae_tf.config import PretrainConfig
 from sbae_tf.data import pipeline, sources
-from sbae_tf.data.source import Source, unreadable
+from sbae_tf.data.skipped import Skipped
+from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
 from sbae_tf.progress import Progress
 from sbae_tf.run_folder import RunFolder, write_aside
@@ -56,7 +56,7 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
 
   Raises:
     ValueError: the configuration, the data or the folder does not do; nothing has been written
-      then. Or a photograph cannot be read; names it.
+      then. Or too many photographs cannot be read; names the first of them.
   """
   validation.validate(config)
   for remark in validation.remarks(config):
@@ -66,13 +66,15 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
   train, heldout = sources.open_sources(config.data)
   steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
   total = config.steps or config.epochs * steps_per_epoch
+  limit = config.data.max_skipped
   if config.profile and config.profile[1] > total:
     raise ValueError(
       f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
       f"{config.profile[1]}."
     )
   steps = Steps(config, make_strategy(config), steps_per_epoch=steps_per_epoch, steps=total)
-  panel_images = _panel_images(config, heldout)  # Before anything is written: they may not read.
+  # Before anything is written: they may not read.
+  panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
   folder.open(config)
   run = _Run(
     *(config, folder, steps, train, heldout, panel_images),
@@ -85,6 +87,9 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
     export_encoder(steps.model.encoder, folder.encoder)
   parameters = sum(int(tf.size(v)) for v in steps.model.variables)
   return Result(folder, total, losses, parameters)
+
+
+_T = TypeVar("_T")
 
 
 class _Run:
@@ -107,6 +112,9 @@ class _Run:
     self._steps = steps
     self._source = train
     self._heldout = heldout
+    self._skipped = Skipped(
+      len(train) + len(heldout), limit=config.data.max_skipped, file=folder.skipped
+    )
     self._panel_images = panel_images
     self._steps_per_epoch = steps_per_epoch
     self._total = total
@@ -138,16 +146,19 @@ class _Run:
       schedule=self._steps.schedule,
       seconds=config.log_seconds,
     )
-    heldout = self._distribute(_evaluation_dataset(config, self._heldout))
+    heldout = self._distribute(_evaluation_dataset(config, self._heldout, self._skipped))
     batches = self._batches(done)
     losses: dict[str, float] = {}
     saved = time.monotonic()
     for step in range(done + 1, self._total + 1):
       self._profile(step, starts=True)
       with tf.profiler.experimental.Trace("train", step_num=step, _r=1):
-        step_losses = self._steps.train(next(batches))
+        start = time.monotonic()
+        batch = _reading(lambda: next(batches), self._skipped)
+        waited = time.monotonic() - start
+        step_losses = self._steps.train(batch)
       self._profile(step, starts=False)
-      progress.add(step_losses, step)
+      progress.add(step_losses, step, waited=waited)
       ends = step % self._steps_per_epoch == 0 or step == self._total
       if ends or time.monotonic() - saved > 60 * config.checkpoint_minutes:
         pause = time.monotonic()
@@ -157,6 +168,8 @@ class _Run:
         saved = time.monotonic()
         progress.resume(saved - pause)
     progress.close()
+    if len(self._skipped):
+      logging.warning("%s; named in %s.", self._skipped, self._folder.skipped)
     return losses
 
   def _save(self, step: int) -> None:
@@ -166,7 +179,7 @@ class _Run:
 
   def _look(self, step: int, heldout: tf.data.Dataset, progress: Progress) -> dict[str, float]:
     """Held-out losses and pictures."""
-    losses = self._heldout_losses(heldout)
+    losses = _reading(lambda: self._steps.heldout_losses(heldout), self._skipped)
     branches = ", ".join(f"{k} {v:.3f}" for k, v in losses.items() if k != "total")
     logging.info("step %d  held-out loss %.3f (%s)", step, losses["total"], branches)
     progress.record(step, {f"heldout/{name}": loss for name, loss in losses.items()})
@@ -199,55 +212,54 @@ class _Run:
   def _batches(self, done: int) -> Iterator[tf.Tensor]:
     """Batches from the step after `done` on, without end."""
     data = self._config.data
-    order = {"batch_size": self._config.batch_size, "seed": self._config.seed}
     dataset = pipeline.train_dataset(
       self._source,
+      batch_size=self._config.batch_size,
       image_size=data.image_size,
+      seed=self._config.seed,
       area=data.crop_area,
       aspect=data.crop_aspect,
       flip=data.flip,
+      turns=data.turns,
       first_step=done,
+      skipped=self._skipped,
+      max_pixels=data.max_pixels,
+      service=data.service,
       parallel_calls=data.parallel_calls or None,
-      **order,
     )
-    iterator = iter(self._distribute(dataset))
-    for step in itertools.count(done):
-      try:
-        batch = next(iterator)
-      except tf.errors.OpError as error:
-        _name_unreadable(self._source, pipeline.batch_indices(self._source, step, **order), error)
-      yield batch
-
-  def _heldout_losses(self, dataset: tf.data.Dataset) -> dict[str, float]:
-    try:
-      return self._steps.heldout_losses(dataset)
-    except tf.errors.OpError as error:
-      _name_unreadable(self._heldout, range(len(self._heldout)), error)
+    return iter(self._distribute(dataset))
 
 
-def _evaluation_dataset(config: PretrainConfig, source: Source) -> tf.data.Dataset:
+def _evaluation_dataset(
+  config: PretrainConfig, source: Source, skipped: Skipped
+) -> tf.data.Dataset:
   return pipeline.evaluation_dataset(
-    source, batch_size=config.batch_size, image_size=config.data.image_size
+    source,
+    batch_size=config.batch_size,
+    image_size=config.data.image_size,
+    skipped=skipped,
+    max_pixels=config.data.max_pixels,
   )
 
 
-def _panel_images(config: PretrainConfig, heldout: Source) -> tf.Tensor:
+def _panel_images(config: PretrainConfig, heldout: Source, skipped: Skipped) -> tf.Tensor:
   """(B, S, S, 3) uint8, evenly over the held-out photographs."""
   count = min(config.panel_images, len(heldout))
   indices = np.linspace(0, len(heldout) - 1, count).astype(np.int64)
+  dataset = _evaluation_dataset(config, heldout.subset(indices, "panel"), skipped)
+  batches = _reading(lambda: [batch["image"] for batch in dataset], skipped)
+  if not batches:
+    raise ValueError(f"{skipped}: all that were tried of {heldout.description}. Give others.")
+  return tf.concat(batches, axis=0)
+
+
+def _reading(read: Callable[[], _T], skipped: Skipped) -> _T:
+  """What `read` gives; a plain error where it ends because too many photographs were skipped."""
   try:
-    batches = _evaluation_dataset(config, heldout.subset(indices, "panel"))
-    return tf.concat([batch["image"] for batch in batches], axis=0)
+    return read()
   except tf.errors.OpError as error:
-    _name_unreadable(heldout, indices, error)
-
-
-def _name_unreadable(source: Source, indices: Iterable[int], error: Exception) -> NoReturn:
-  """Raises a ValueError that names the photographs at `indices` that cannot be read, or `error`."""
-  broken = unreadable(source, indices)
-  if not broken:
+    try:
+      skipped.check()
+    except ValueError as too_many:
+      raise too_many from None
     raise error
-  names = "; ".join(f"{name} ({reason})" for name, reason in broken)
-  raise ValueError(
-    f"Cannot read {names}. Mend or remove what is broken, then start again."
-  ) from error

@@ -21,7 +21,11 @@ _OTHER = {
   "data.crop_area": (0.5, 0.75),
   "data.crop_aspect": (1.0, 1.0),
   "data.flip": False,
+  "data.turns": True,
   "data.embedded_crops": 9,
+  "data.max_pixels": 1000,
+  "data.max_skipped": 0.5,
+  "data.service": "grpc://localhost:5050",
   "data.parallel_calls": 3,
   "color": Component("rgb"),
   "color_placement": "pipeline",
@@ -45,6 +49,8 @@ _OTHER = {
 
 # Those that change no weight: a run may be resumed with another value.
 _FREE = {
+  "data.max_skipped",
+  "data.service",
   "data.parallel_calls",
   "strategy",
   "checkpoints_kept",

@@ -246,6 +246,8 @@ _BAD_DATA = [
   *[("heldout_limit", value) for value in _POSITIVE_INTEGERS],
   *[("image_size", value) for value in _POSITIVE_INTEGERS],
   *[("embedded_crops", value) for value in _POSITIVE_INTEGERS],
+  *[("max_pixels", value) for value in _POSITIVE_INTEGERS],
+  *[("max_skipped", value) for value in (-0.1, 1.1, math.nan)],
   *[("parallel_calls", value) for value in _NOT_NEGATIVE],
   *[("heldout_fraction", value) for value in (0, 1, -0.1, 1.1, math.nan, math.inf)],
   *[
@@ -315,7 +317,7 @@ def test_branches_of_one_name_are_named() -> None:
 
 def test_every_field_is_checked_by_a_case() -> None:
   # So that a new number comes with its range check: texts, switches and plug-ins are left.
-  unchecked = {"path", "heldout_path", "flip"}
+  unchecked = {"path", "heldout_path", "flip", "turns", "service"}
   assert {field for field, _ in _BAD_DATA} == _names(DataConfig) - unchecked
   components = {"data", "color", "backbone", "aggregation", "optimizer", "schedule"}
   assert {field for field, _ in _BAD_PRETRAIN} == _names(PretrainConfig) - components

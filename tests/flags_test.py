@@ -53,7 +53,11 @@ _OTHER = {
   "data.crop_area": ("0.5,1", (0.5, 1.0)),
   "data.crop_aspect": ("1,1.5", (1.0, 1.5)),
   "data.flip": ("false", False),
+  "data.turns": ("true", True),
   "data.embedded_crops": ("100", 100),
+  "data.max_pixels": ("1000", 1000),
+  "data.max_skipped": ("0.5", 0.5),
+  "data_service": ("grpc://localhost:5050", "grpc://localhost:5050"),
   "data.parallel_calls": ("2", 2),
   "color.name": ("sbae_tf.color.lab", Component("sbae_tf.color.lab")),
   "color_placement": ("pipeline", "pipeline"),
@@ -106,7 +110,7 @@ def test_every_field_has_a_flag(path: tuple[str, ...], flag: str, kind: Any) -> 
 @pytest.mark.parametrize("flag", [flag for _, flag, _ in _FIELDS])
 def test_a_flag_and_its_value_may_be_apart(flag: str) -> None:
   text, _ = _OTHER[flag]
-  if flag != "data.flip":  # A switch takes no value of its own.
+  if flag not in ("data.flip", "data.turns"):  # A switch takes no value of its own.
     assert _config(f"--{flag}", text) == _config(f"--{flag}={text}")
 
 

@@ -76,11 +76,12 @@ def test_records_scalars_for_plots_and_tensorboard(tmp_path, lines, clock):
   progress = _progress(folder, steps=2)
   for step in (1, 2):
     clock[0] += 1.0
-    progress.add(_losses(2.0), step)
+    progress.add(_losses(2.0), step, waited=0.25)
   progress.picture(2, "panel", tf.zeros((4, 6, 3), tf.uint8))
   progress.close()
   first, second = _metrics(folder)
   assert (first["step"], first["loss/total"], first["learning_rate"]) == (1, 3.0, 1.0)
+  assert second["input_wait"] == 0.25 and "input_wait" not in first
   assert "images_per_second" not in first  # Its time was that of tracing.
   assert (second["learning_rate"], second["images_per_second"]) == (0.5, 10.0)
   (events,) = folder.tensorboard.iterdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -89,8 +90,8 @@ def _train_with_a_stop(config, workdir, stop_at, monkeypatch) -> None:
   """Stops a run within the step after `stop_at`, and starts it again."""
   add = training.Progress.add
 
-  def add_then_stop(self, losses, step):
-    add(self, losses, step)
+  def add_then_stop(self, losses, step, **more):
+    add(self, losses, step, **more)
     if step == stop_at + 1:
       raise KeyboardInterrupt
 
@@ -140,8 +141,8 @@ def test_profile_writes_a_trace_with_step_markers(small_config, tmp_path):
   assert b"train" in traces[0].read_bytes() and b"step_num" in traces[0].read_bytes()
 
 
-def test_a_photograph_that_cannot_be_read_is_named(small_config, tmp_path):
-  folder = tmp_path / "photographs"
+def _dirty_folder(folder: pathlib.Path) -> None:
+  """40 photographs, of which one is truncated and one is none."""
   folder.mkdir()
   for i in range(40):
     noise = tf.random.stateless_uniform((40, 40, 3), (i, 0), 0, 256, tf.int32)
@@ -149,11 +150,32 @@ def test_a_photograph_that_cannot_be_read_is_named(small_config, tmp_path):
   whole = (folder / "11.jpg").read_bytes()
   (folder / "11.jpg").write_bytes(whole[: len(whole) // 3])
   (folder / "23.jpg").write_bytes(b"not a photograph")
-  config = dataclasses.replace(
-    small_config, data=DataConfig(path=str(folder), image_size=32), batch_size=8, epochs=3
-  )
-  with pytest.raises(ValueError, match=r"Cannot read .*(11|23)\.jpg \(.+\).*Mend or remove"):
+
+
+def test_photographs_that_cannot_be_read_are_skipped_and_named(small_config, tmp_path):
+  _dirty_folder(tmp_path / "photographs")
+  data = DataConfig(path=str(tmp_path / "photographs"), image_size=32, max_skipped=0.05)
+  config = dataclasses.replace(small_config, data=data, batch_size=8, epochs=2)
+  result = training.train(config, tmp_path / "run")
+  assert result.folder.encoder.exists()
+  lines = [line.split("\t") for line in result.folder.skipped.read_text().splitlines()]
+  assert lines[0] == ["reason", "name", "detail"]
+  assert {(reason, pathlib.Path(name).name) for reason, name, _ in lines[1:]} == {
+    ("truncated", "11.jpg"),
+    ("not_an_image", "23.jpg"),
+  }
+
+
+def test_too_many_photographs_that_cannot_be_read_end_the_run(small_config, tmp_path):
+  _dirty_folder(tmp_path / "photographs")
+  data = DataConfig(path=str(tmp_path / "photographs"), image_size=32)
+  config = dataclasses.replace(small_config, data=data, batch_size=8, epochs=3)
+  message = r"[12] of 40 images cannot be read, more than --data.max_skipped=0.01 accepts. "
+  with pytest.raises(
+    ValueError, match=message + r"The first: .*(11|23)\.jpg \(.+\).*Mend"
+  ) as error:
     training.train(config, tmp_path / "run")
+  assert "\n" not in str(error.value)
   assert not (tmp_path / "run" / "encoder").exists()
 
 
@@ -165,7 +187,7 @@ def test_a_folder_of_no_images_with_images_names_leaves_nothing(small_config, tm
   config = dataclasses.replace(
     small_config, data=DataConfig(path=str(folder), image_size=32), batch_size=8
   )
-  with pytest.raises(ValueError, match=r"Cannot read .*\.jpg \(.+\).*Mend or remove"):
+  with pytest.raises(ValueError, match=r"images cannot be read.*\.jpg \(not_an_image: .*Mend or"):
     training.train(config, tmp_path / "run")
   assert not (tmp_path / "run").exists()
 

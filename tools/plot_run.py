@@ -15,6 +15,8 @@ import platform
 import statistics
 import sys
 
+from tools.benchmarks.machine import processor
+
 
 def read_series(metrics: pathlib.Path) -> dict[str, tuple[list[int], list[float]]]:
   """Reads `metrics.jsonl`.
@@ -82,18 +84,9 @@ def summarize(workdir: pathlib.Path) -> str:
   versions = ", ".join(
     f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "numpy")
   )
-  machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {versions}"
+  machine = f"{os.cpu_count()} x {processor()}, Python {platform.python_version()}, {versions}"
   steps = max(step for seen, _ in series.values() for step in seen)
   return f"| {workdir.name} | {steps} | {speed:.3g} | {heldout} | {machine} |"
-
-
-def _processor() -> str:
-  try:
-    lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-  except OSError:
-    return platform.machine()
-  names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-  return next(names, platform.machine())
 
 
 def main() -> int:

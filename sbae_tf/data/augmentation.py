@@ -1,97 +1,162 @@
-"""Random crops and flips from stateless seeds, and the evaluation's central crop.
+"""Random crops and flips, evaluation's central crop, and the one way to cut either out of pixels.
 
-keras-cv's layer does the pixel work; its transformation is drawn here, from a seed that the caller
-gives, because the layer's own generator is stateful: in a parallel map its numbers would depend on
-which thread comes first. A flip is a crop whose left and right are exchanged, at no cost;
-`keras_cv.layers.RandomFlip` makes both pictures and a float mask and takes longer than the crop.
+`Cut` says which part of an image becomes the network's input: it is made for many images at once,
+from their sizes and, for training, from random numbers that belong to a position in the data.
+`resample` then makes the input from decoded pixels, one image at a time. keras-cv's layer does the
+pixel work; its transformation is drawn here, because the layer's own generator is stateful: in a
+parallel map its numbers would depend on which thread comes first. A flip is a crop whose left and
+right are exchanged, at no cost; `keras_cv.layers.RandomFlip` makes both pictures and a float mask
+and takes longer than the crop. EXIF orientations are exchanges, too, and a transposition.
 
 There is no color jitter, although it is usual in self-supervised learning: here color is the target
-that is predicted, and a jittered photograph would teach colors that its content does not have.
+that is predicted, and a jittered photograph would teach colors that its content does not have. The
+same goes for solarization, posterization and the rest of RandAugment's color operations; graying
+out would leave nothing to predict. What moves pixels and leaves their colors alone suits: crops,
+flips, and for photographs without an up, such as those from above, quarter turns.
 
 Reducing without antialiasing would show a network moire that no photograph has, and
 `tf.image.crop_and_resize`, which keras-cv calls, is plain bilinear: it reads four pixels whatever
-the scale. A crop that is k times larger than the output, k >= 2 an integer, is therefore first
-averaged over k x k pixels; what is left is less than a factor of two, where bilinear
+the scale. A part that is k times larger than the input, k >= 2 an integer, is therefore averaged
+over k x k pixels first: a JPEG by powers of two while it is decoded, which costs less than decoding
+it whole, everything else by its pixels. What is left is less than a factor of two, where bilinear
 interpolation still reads every pixel.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from sbae_tf import runtime
 
 _TRIES = 10  # As torchvision.
+DRAWS = 2 + 4 * _TRIES  # Random numbers an image: flip, turn, boxes.
 
 # The first and the last pixel of a crop, in its relative coordinates, almost. In `crop_and_resize`
 # a sample point that rounding moves past either is black; a millionth of the side keeps it inside.
 _FIRST, _LAST = 1e-6, 1.0 - 1e-6
 
 
-def random_resized_crop(
-  image: tf.Tensor,
-  seed: tf.Tensor,
+def _turned() -> np.ndarray:
+  """(9, 4) int32: the EXIF orientation that is one of 1 to 8 and so many quarter turns."""
+  stored = np.arange(6).reshape(2, 3)
+  # Rows and columns as stored to those as seen.
+  shown = [stored, stored[:, ::-1], stored[::-1, ::-1], stored[::-1]]
+  shown += [stored.T, stored[::-1].T, stored[::-1, ::-1].T, stored[:, ::-1].T]
+  find = {picture.tobytes(): orientation for orientation, picture in enumerate(shown, 1)}
+  rows = [[find[np.rot90(picture, k).tobytes()] for k in range(4)] for picture in shown]
+  return np.array([[0] * 4, *rows], np.int32)
+
+
+_TURNED = _turned()
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+  """How the inputs are cut out of M images, in the coordinates of the pixels as stored.
+
+  Attributes:
+    ratio: (M,) int32, 1, 2, 4 or 8: reduce by it while decoding.
+    window: (M, 4) int32, top, left, height and width of the part to decode, in pixels after that
+      reduction; inside the image, one pixel at least.
+    factor: (M,) int32, 1 or more: average what was decoded over factor x factor pixels.
+    corners: (M, 4) float32: y and x of the centers of the input's first and last pixel, relative to
+      the first (0) and last (1) pixel of what is then there; exchanged where it is mirrored.
+    transposed: (M,) bool: exchange rows and columns of the input in the end.
+  """
+
+  ratio: tf.Tensor
+  window: tf.Tensor
+  factor: tf.Tensor
+  corners: tf.Tensor
+  transposed: tf.Tensor
+
+
+def random_cut(
+  size: tf.Tensor,
+  orientation: tf.Tensor,
+  draws: tf.Tensor,
   *,
   image_size: int,
+  largest_ratio: tf.Tensor,
   area: tuple[float, float],
   aspect: tuple[float, float],
   flip: bool,
-) -> tf.Tensor:
-  """Cuts a random part out of an image, resizes it to a square and mirrors one in two.
+  turns: bool = False,
+) -> Cut:
+  """Cuts a random part out of each image, and mirrors one in two.
 
   Args:
-    image: (H, W, 3) uint8.
-    seed: (2,) integers; the same seed, the same crop and flip.
-    image_size: S, the side of the output in pixels.
+    size: (M, 2) int32, heights and widths of the pixels as stored.
+    orientation: (M,) int32, 1 to 8, as in EXIF.
+    draws: (M, DRAWS) float32, uniform in [0, 1).
+    image_size: S, the side of the input in pixels.
+    largest_ratio: (M,) int32, 8 where the decoder can reduce, 1 where not.
     area: lowest and highest area of the part, as fractions of the image's, in (0, 1].
-    aspect: lowest and highest ratio of the part's width to its height, in pixels.
+    aspect: lowest and highest ratio of the part's width to its height, upright, in pixels.
     flip: whether to exchange left and right with probability one half.
+    turns: whether to turn by 0, 90, 180 or 270 degrees with equal probability.
 
   Returns:
-    (S, S, 3) uint8.
+    The cuts; the same draws, the same cut.
 
   Raises:
-    ValueError: `image` is not (H, W, 3) uint8, or a range is empty or out of bounds.
+    ValueError: a range is empty or out of bounds.
   """
-  _check_image(image)
-  draws = tf.random.stateless_uniform((4 * _TRIES + 1,), seed)
-  box = choose_box(
-    tf.shape(image)[:2], tf.reshape(draws[1:], (4, _TRIES)), area=area, aspect=aspect
-  )
-  top, left, height, width = tf.unstack(box)
-  crop = image[top : top + height, left : left + width]
-  factor = tf.maximum(tf.minimum(height, width) // image_size, 1)
-  # The mean over factor x factor pixels; also the cast to float32. Its kernel reads uint8 and
-  # takes less time than the antialiased bilinear one.
-  crop = tf.image.resize(crop, tf.stack([height // factor, width // factor]), method="area")
-  mirrored = flip & (draws[0] < 0.5)
-  first = tf.where(mirrored, _LAST, _FIRST)
-  last = tf.where(mirrored, _FIRST, _LAST)
-  corners = tf.stack([_FIRST, first, _LAST, last])  # y1, x1, y2, x2.
-  return _to_uint8(_layer(image_size).augment_image(crop, corners[tf.newaxis]), image_size)
+  if turns:
+    orientation = tf.gather_nd(
+      _TURNED, tf.stack([orientation, tf.cast(draws[:, 1] * 4, tf.int32)], 1)
+    )
+  tries = tf.reshape(draws[:, 2:], (-1, 4, _TRIES))
+  box = choose_box(_upright(size, orientation), tries, area=area, aspect=aspect)
+  mirrored = (draws[:, 0] < 0.5) if flip else tf.zeros_like(draws[:, 0], tf.bool)
+  return _cut(size, orientation, box, mirrored, largest_ratio, image_size=image_size)
+
+
+def central_cut(
+  size: tf.Tensor, orientation: tf.Tensor, *, image_size: int, largest_ratio: tf.Tensor
+) -> Cut:
+  """The central square of each image: evaluation's.
+
+  Args:
+    size: (M, 2) int32, heights and widths of the pixels as stored.
+    orientation: (M,) int32, 1 to 8, as in EXIF.
+    image_size: S, the side of the input in pixels.
+    largest_ratio: (M,) int32, 8 where the decoder can reduce, 1 where not.
+
+  Returns:
+    The cuts.
+  """
+  upright = _upright(size, orientation)
+  side = tf.reduce_min(upright, axis=1)
+  corner = (upright - side[:, tf.newaxis]) // 2
+  box = tf.concat([corner, tf.stack([side, side], axis=1)], axis=1)
+  mirrored = tf.zeros_like(side, tf.bool)
+  return _cut(size, orientation, box, mirrored, largest_ratio, image_size=image_size)
 
 
 def choose_box(
   size: tf.Tensor, draws: tf.Tensor, *, area: tuple[float, float], aspect: tuple[float, float]
 ) -> tf.Tensor:
-  """Chooses the part of an image that a random resized crop keeps.
+  """Chooses the part of each image that a random resized crop keeps.
 
   The area is uniform, the logarithm of the aspect ratio is uniform, the place is uniform. The
   first of T tries that fits into the image is taken; if none does, the largest central part whose
   aspect ratio is allowed (its area may then be outside `area`).
 
   Args:
-    size: (2,) int32, the image's height and width.
-    draws: (4, T) float32, uniform in [0, 1): area, aspect ratio, top and left of every try.
+    size: (M, 2) int32, the images' heights and widths.
+    draws: (M, 4, T) float32, uniform in [0, 1): area, aspect ratio, top and left of every try.
     area: lowest and highest area, as fractions of the image's, in (0, 1].
     aspect: lowest and highest ratio of width to height, in pixels.
 
   Returns:
-    (4,) int32: top, left, height, width, in pixels, inside the image; one pixel at least.
+    (M, 4) int32: top, left, height, width, in pixels, inside the image; one pixel at least.
 
   Raises:
     ValueError: a range is empty or out of bounds.
@@ -100,48 +165,68 @@ def choose_box(
   `RandomResizedCrop`.
   """
   check_ranges(area=area, aspect=aspect)
-  height, width = tf.unstack(tf.cast(size, tf.float32))
-  areas = (area[0] + draws[0] * (area[1] - area[0])) * height * width
+  height, width = tf.split(tf.cast(size, tf.float32), 2, axis=1)  # (M, 1)
+  areas = (area[0] + draws[:, 0] * (area[1] - area[0])) * height * width
   low, high = math.log(aspect[0]), math.log(aspect[1])
-  ratios = tf.exp(low + draws[1] * (high - low))
+  ratios = tf.exp(low + draws[:, 1] * (high - low))
   heights, widths = tf.round(tf.sqrt(areas / ratios)), tf.round(tf.sqrt(areas * ratios))
   fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-  tops = tf.floor(draws[2] * (height - heights + 1))
-  lefts = tf.floor(draws[3] * (width - widths + 1))
+  tops = tf.floor(draws[:, 2] * (height - heights + 1))
+  lefts = tf.floor(draws[:, 3] * (width - widths + 1))
   central_height = tf.clip_by_value(tf.round(width / aspect[0]), 1.0, height)
   central_width = tf.clip_by_value(tf.round(height * aspect[1]), 1.0, width)
   central_top = tf.floor((height - central_height) / 2)
   central_left = tf.floor((width - central_width) / 2)
-  chosen = tf.where(
-    tf.reduce_any(fits),
-    tf.stack([tops, lefts, heights, widths])[:, tf.argmax(fits)],  # The first that fits.
-    tf.stack([central_top, central_left, central_height, central_width]),
-  )
+  first = tf.argmax(fits, axis=1)  # Of the tries that fit.
+  tried = tf.gather(tf.stack([tops, lefts, heights, widths], axis=2), first, batch_dims=1)
+  central = tf.concat([central_top, central_left, central_height, central_width], axis=1)
+  chosen = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), tried, central)
   return tf.cast(chosen, tf.int32)
 
 
-def center_crop(image: tf.Tensor, *, image_size: int) -> tf.Tensor:
-  """Resizes an image so that its shorter side fits, and keeps the central square: evaluation's.
-
-  The square is cut first, which gives the same up to half a pixel and costs less. Reduction is
-  antialiased: bilinear with a filter as wide as the scale demands.
+def resample(
+  pixels: tf.Tensor, factor: tf.Tensor, corners: tf.Tensor, *, image_size: int
+) -> tf.Tensor:
+  """Makes an input from the pixels of its window; what is transposed stays so.
 
   Args:
-    image: (H, W, 3) uint8.
-    image_size: S, the side of the output in pixels.
+    pixels: (h, w, 3) uint8, the window of a `Cut`, reduced by its ratio.
+    factor: () int32, of the `Cut`.
+    corners: (4,) float32, of the `Cut`.
+    image_size: S, the side of the input in pixels.
 
   Returns:
     (S, S, 3) uint8.
-
-  Raises:
-    ValueError: `image` is not (H, W, 3) uint8.
   """
-  _check_image(image)
-  height, width = tf.unstack(tf.shape(image)[:2])
-  side = tf.minimum(height, width)
-  top, left = (height - side) // 2, (width - side) // 2
-  square = image[top : top + side, left : left + side]
-  return _to_uint8(tf.image.resize(square, (image_size, image_size), antialias=True), image_size)
+
+  def cut(pixels: tf.Tensor) -> tf.Tensor:
+    return _layer(image_size).augment_image(pixels, corners[tf.newaxis])
+
+  def average() -> tf.Tensor:
+    size = tf.maximum(tf.shape(pixels)[:2] // factor, 1)
+    return tf.image.resize(pixels, size, method="area")
+
+  image = tf.cond(factor > 1, lambda: cut(average()), lambda: cut(pixels))
+  # Rounded; between 0 and 255 because interpolation does not leave the range of the pixels.
+  return tf.ensure_shape(tf.cast(image + 0.5, tf.uint8), (image_size, image_size, 3))
+
+
+def turn(images: tf.Tensor, transposed: tf.Tensor) -> tf.Tensor:
+  """Transposes those images that are to be.
+
+  Args:
+    images: (M, S, S, 3) uint8.
+    transposed: (M,) bool, of the `Cut`.
+
+  Returns:
+    (M, S, S, 3) uint8.
+  """
+  chosen = transposed[:, tf.newaxis, tf.newaxis, tf.newaxis]
+  return tf.cond(
+    tf.reduce_any(transposed),
+    lambda: tf.where(chosen, tf.transpose(images, (0, 2, 1, 3)), images),
+    lambda: images,
+  )
 
 
 def check_ranges(*, area: tuple[float, float], aspect: tuple[float, float]) -> None:
@@ -160,16 +245,52 @@ def check_ranges(*, area: tuple[float, float], aspect: tuple[float, float]) -> N
     raise ValueError(f"Expected `aspect` (low, high) with 0 < low <= high. Received: {aspect}")
 
 
-def _check_image(image: tf.Tensor) -> None:
-  if image.dtype != tf.uint8 or image.shape.rank != 3 or image.shape[-1] != 3:
-    raise ValueError(
-      f"Expected `image` (H, W, 3) uint8. Received: {image.shape} {image.dtype.name}"
-    )
+def _upright(size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+  """(M, 2) int32: heights and widths as they are meant to be seen."""
+  return tf.where((orientation >= 5)[:, tf.newaxis], size[:, ::-1], size)
 
 
-def _to_uint8(image: tf.Tensor, image_size: int) -> tf.Tensor:
-  image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
-  return tf.ensure_shape(image, (image_size, image_size, 3))
+def _cut(
+  size: tf.Tensor,
+  orientation: tf.Tensor,
+  box: tf.Tensor,
+  mirrored: tf.Tensor,
+  largest_ratio: tf.Tensor,
+  *,
+  image_size: int,
+) -> Cut:
+  """A `Cut` of boxes (M, 4) in upright pixels."""
+  transposed = orientation >= 5
+  # From the stored pixels, transposed where that is needed, to the upright ones: EXIF's table.
+  down = tf.reduce_any(orientation[:, tf.newaxis] == (3, 4, 7, 8), axis=1)
+  across = tf.reduce_any(orientation[:, tf.newaxis] == (2, 3, 6, 7), axis=1)
+  start, extent = box[:, :2], box[:, 2:]
+  backward = tf.stack([down, across], axis=1)
+  start = tf.where(backward, _upright(size, orientation) - start - extent, start)
+  backward = tf.stack([down, across ^ mirrored], axis=1)
+  swap = transposed[:, tf.newaxis]
+  start, extent = tf.where(swap, start[:, ::-1], start), tf.where(swap, extent[:, ::-1], extent)
+  backward = tf.where(swap, backward[:, ::-1], backward)
+
+  shorter = tf.reduce_min(extent, axis=1) // image_size
+  ratio = tf.where(shorter >= 8, 8, tf.where(shorter >= 4, 4, tf.where(shorter >= 2, 2, 1)))
+  ratio = tf.minimum(ratio, largest_ratio)
+  factor = tf.maximum(shorter // ratio, 1)
+  reduced = ratio[:, tf.newaxis]
+  first = start // reduced
+  last = tf.minimum(-(-(start + extent) // reduced), -(-size // reduced))
+  decoded = last - first
+  # Pixels after averaging; the part begins and ends somewhere within the first and the last one.
+  there = tf.cast(tf.maximum(decoded // factor[:, tf.newaxis], 1), tf.float32)
+  scale = there / tf.cast(decoded * reduced, tf.float32)
+  begin = tf.cast(start - first * reduced, tf.float32) * scale
+  step = tf.cast(extent, tf.float32) * scale / image_size
+  # Centers of the input's first and last pixel; centers of pixels lie at a half.
+  low, high = begin + 0.5 * step - 0.5, begin + (image_size - 0.5) * step - 0.5
+  whole = tf.maximum(there - 1, 1)
+  low, high = (tf.clip_by_value(edge / whole, _FIRST, _LAST) for edge in (low, high))
+  corners = tf.concat([tf.where(backward, high, low), tf.where(backward, low, high)], axis=1)
+  return Cut(ratio, tf.concat([first, decoded], axis=1), factor, corners, transposed)
 
 
 @functools.cache

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable
 
-import numpy as np
 import tensorflow as tf
 
 from sbae_tf.data import source as source_lib
+from sbae_tf.data.class_labels import label_by_folder
+from sbae_tf.data.names import Names
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+EXTENSIONS = (
+  *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png"),
+  *(".ppm", ".tif", ".tiff", ".webp"),
+)
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -20,8 +23,7 @@ def build(pattern: str) -> source_lib.Source:
   """Finds the image files of a folder, with its sub-folders, or of a glob.
 
   A file is an image by its extension (`EXTENSIONS`, any case); names that begin with a dot are
-  passed over. Which decoder reads it is decided by its content. Of an animation the first frame is
-  used, an alpha channel is dropped, an EXIF orientation is not applied.
+  passed over. Which decoder reads it is decided by its content.
 
   Where every image lies in a sub-folder of the root (the given folder, or the part of the glob
   before its first wildcard), the first sub-folder is its class.
@@ -52,72 +54,24 @@ def build(pattern: str) -> source_lib.Source:
       f"No images in {pattern}: {what}. Give a folder with files that end in "
       f"{', '.join(EXTENSIONS)}"
     )
-  labels, class_names = _classes([_relative(path, root) for path in images])
+  labels, class_names = label_by_folder(images, root=root)
   description = f"{_count(len(images), 'image')} in {pattern}"
   if class_names:
     description += f", {_count(len(class_names), 'class', 'classes')}"
   if others:
     description += f", {_count(others, 'other file')} skipped"
 
-  with tf.device("cpu:0"):
-    paths = tf.constant(images)  # Captured by the map function, so not a constant of its graph.
-
-  def load(index: tf.Tensor) -> tf.Tensor:
-    encoded = tf.io.read_file(tf.gather(paths, index))
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, 3))
+  names = Names(images)
 
   return source_lib.Source(
-    names=images,
+    names=names,
     labels=labels,
     class_names=class_names,
-    load=load,
+    read=lambda index: tf.io.read_file(names.lookup(index)),
     description=description,
+    remote="://" in pattern,
     root=root,
   )
-
-
-def split_heldout(
-  source: source_lib.Source, fraction: float, *, seed: int = 0
-) -> tuple[source_lib.Source, source_lib.Source]:
-  """Splits a source in two that share no image.
-
-  Which side an image is on depends on its name below the root and the seed alone, so it stays
-  there when other images are added or the whole collection moves.
-
-  Args:
-    source: two images or more.
-    fraction: the held-out part, in (0, 1); met on average, not exactly. Each side has one image
-      at least.
-    seed: another seed, another split.
-
-  Returns:
-    The rest, for training, and the held-out source, both in the order of `source`.
-
-  Raises:
-    ValueError: `fraction` is outside (0, 1) or there are fewer than two images.
-  """
-  if not 0.0 < fraction < 1.0:
-    raise ValueError(f"Expected `fraction` between 0 and 1. Received: {fraction}")
-  if len(source) < 2:
-    raise ValueError(
-      f"Expected two images or more, to hold some out. Received: {source.description}"
-    )
-  # In [0, 1), uniform. Not Python's hash: that one differs from process to process.
-  score = np.array(
-    [
-      int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big") / 2.0**48
-      for key in (f"{seed}/{_relative(name, source.root)}" for name in source.names)
-    ]
-  )
-  heldout = score < fraction
-  heldout[np.argmin(score)] = True
-  heldout[np.argmax(score)] = False
-  sides = []
-  for name, mask in (("training", ~heldout), ("held-out", heldout)):
-    indices = np.flatnonzero(mask)
-    sides.append(source.subset(indices, f"{len(indices):,} {name} of {source.description}"))
-  return sides[0], sides[1]
 
 
 def _expand(pattern: str) -> tuple[str, list[str]]:
@@ -152,20 +106,6 @@ def _search(starts: Iterable[str]) -> tuple[list[str], int]:
     else:
       others += 1
   return sorted(images), others
-
-
-def _relative(path: str, root: str) -> str:
-  return path[len(root) :].lstrip("/")
-
-
-def _classes(paths: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-  """Labels (N,) int32 and class names from paths below the root; None without sub-folders."""
-  folders = [path.partition("/")[0] for path in paths if "/" in path]
-  if len(folders) < len(paths):
-    return None, ()
-  class_names = tuple(sorted(set(folders)))
-  label_of = {name: label for label, name in enumerate(class_names)}
-  return np.array([label_of[folder] for folder in folders], np.int32), class_names
 
 
 def _count(count: int, one: str, several: str | None = None) -> str:

@@ -75,12 +75,12 @@ def build(split: str, *, crops: int | None = None, seed: int = 0) -> source_lib.
   def crop(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return image[box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
 
-  def load(index: tf.Tensor) -> tf.Tensor:
+  def read(index: tf.Tensor) -> tf.Tensor:
     box = tf.gather(boxes_tensor, index)
     branches = [functools.partial(crop, image, box) for image in images]
-    return tf.ensure_shape(
-      tf.switch_case(tf.gather(labels_tensor, index), branches), (None, None, 3)
-    )
+    square = tf.switch_case(tf.gather(labels_tensor, index), branches)
+    # PNG without loss takes fifty times as long; this differs from it by 1.5 levels on average.
+    return tf.io.encode_jpeg(square, quality=95, chroma_downsampling=False)
 
   return source_lib.Source(
     names=[
@@ -89,7 +89,7 @@ def build(split: str, *, crops: int | None = None, seed: int = 0) -> source_lib.
     ],
     labels=labels,
     class_names=class_names,
-    load=load,
+    read=read,
     description=f"{crops:,} {split} crops of {len(images)} embedded photographs",
   )
 

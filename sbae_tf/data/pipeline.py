@@ -2,20 +2,39 @@
 
 Training batches are a pure function of the source, the seed and the step: order, crops and flips
 are drawn from stateless seeds made of the image's position, so that threads cannot change them and
-a run can go on at any step. What is shuffled are indices, never decoded images: no buffer.
+a run can go on at any step. What is shuffled are indices, never images: no buffer. An image that
+cannot be read is replaced by the next one in the order that can, so that the others keep their
+place.
+
+Work goes in chunks of images: what costs as much for one as for many, such as drawing the crops, is
+done once a chunk, and a chunk is read and decoded on one thread, several chunks at once. With a
+`service` that happens on other machines; replacing what they could not read stays here.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from sbae_tf.data import augmentation
-from sbae_tf.data import source as source_lib
+from sbae_tf.data import augmentation, data_service, order
+from sbae_tf.data.augmentation import Cut
+from sbae_tf.data.decode import CutFunction, decode
+from sbae_tf.data.mend import Mender
+from sbae_tf.data.skipped import Skipped
+from sbae_tf.data.source import Source
+
+MAX_PIXELS = 100_000_000
+
+_CHUNK = 64  # Images, at most.
+_READS = 16  # At once, a chunk, where they wait for a network.
+_DRAWS = 64  # Random numbers that a position owns: `augmentation.DRAWS` and some unused.
+
+Chunk = dict[str, tf.Tensor]
 
 
 def train_dataset(
-  source: source_lib.Source,
+  source: Source,
   *,
   batch_size: int,
   image_size: int,
@@ -23,7 +42,11 @@ def train_dataset(
   area: tuple[float, float] = (0.25, 1.0),
   aspect: tuple[float, float] = (3 / 4, 4 / 3),
   flip: bool = True,
+  turns: bool = False,
   first_step: int = 0,
+  skipped: Skipped | None = None,
+  max_pixels: int = MAX_PIXELS,
+  service: str = "",
   parallel_calls: int | None = None,
   prefetch: int | None = None,
 ) -> tf.data.Dataset:
@@ -37,52 +60,100 @@ def train_dataset(
     area: of a crop, lowest and highest, as fractions of the image's.
     aspect: of a crop, lowest and highest ratio of width to height in pixels.
     flip: whether to mirror half of the images.
+    turns: whether to turn each by 0, 90, 180 or 270 degrees at random.
     first_step: the number of batches to leave out: the step at which a resumed run goes on.
-    parallel_calls: images that are loaded at a time; None leaves it to `tf.data`.
+    skipped: where images are entered that cannot be read; None for a ledger that accepts 1%.
+    max_pixels: an image with more is skipped, by its header.
+    service: `grpc://host:port` of a tf.data service whose workers read and decode; they find the
+      images under the same names. Empty: this process does.
+    parallel_calls: chunks of images that are loaded at a time; None leaves it to `tf.data`.
     prefetch: batches that are made ahead; None leaves it to `tf.data`.
 
   Returns:
     A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32}`; the label is -1 where the
-    source has none. The same arguments give the same batches to the bit, whatever
-    `parallel_calls` and `prefetch`.
+    image has none. The same arguments give the same batches to the bit, whatever
+    `parallel_calls`, `prefetch` and `service`.
 
   Raises:
-    ValueError: the source has fewer images than one batch, or an argument is out of range.
+    ValueError: the source has fewer images than one batch or cannot be read by other processes, an
+      argument is out of range, or no service answers.
   """
-  _check_positive(batch_size=batch_size, image_size=image_size)
+  _check_positive(batch_size=batch_size, image_size=image_size, max_pixels=max_pixels)
   augmentation.check_ranges(area=area, aspect=aspect)
   if first_step < 0:
     raise ValueError(f"Expected `first_step` of 0 or more. Received: {first_step}")
   per_epoch = steps_per_epoch(source, batch_size) * batch_size
+  size = min(_CHUNK, _multiple(batch_size, source.run_length))
+
+  def image_at(position: tf.Tensor) -> tf.Tensor:
+    return order.image_at(source, position, per_epoch=per_epoch, seed=seed)
+
+  def cut_at(position: tf.Tensor) -> CutFunction:
+    def cut(slots: tf.Tensor, sizes: tf.Tensor, orientations: tf.Tensor, ratios: tf.Tensor) -> Cut:
+      draws = _draws(position[0], count=size, seed=seed)
+      return augmentation.random_cut(
+        *(sizes, orientations, tf.gather(draws, slots)),
+        image_size=image_size,
+        largest_ratio=ratios,
+        area=area,
+        aspect=aspect,
+        flip=flip,
+        turns=turns,
+      )
+
+    return cut
+
+  @tf.autograph.experimental.do_not_convert  # It takes a second and finds nothing to convert.
+  def load(start: tf.Tensor) -> Chunk:
+    position = start + tf.range(size, dtype=tf.int64)
+    return _load(
+      source, position, image_at(position), cut_at(position), image_size, max_pixels=max_pixels
+    )
+
+  mender = Mender(
+    source,
+    Skipped(len(source)) if skipped is None else skipped,
+    image_size=image_size,
+    max_pixels=max_pixels,
+    next_image=lambda position: int(image_at(tf.constant([position], tf.int64))[0]),
+  )
   labels = _labels(source)
 
-  def example(position: tf.Tensor) -> dict[str, tf.Tensor]:
-    index = _shuffle(position % per_epoch, position // per_epoch, count=len(source), seed=seed)
-    image = augmentation.random_resized_crop(
-      source.load(index),
-      # Never met twice: the position goes on from epoch to epoch.
-      tf.stack([tf.constant(seed, tf.int64), position]),
-      image_size=image_size,
-      area=area,
-      aspect=aspect,
-      flip=flip,
-    )
-    return {"image": image, "label": tf.gather(labels, index)}
+  @tf.autograph.experimental.do_not_convert
+  def mend(chunk: Chunk) -> Chunk:
+    images, _, index = mender.mend(**chunk, cut=cut_at(chunk["position"]))
+    images = tf.ensure_shape(images, (size, image_size, image_size, 3))
+    return {"image": images, "label": tf.gather(labels, tf.ensure_shape(index, (size,)))}
 
-  # Not a range up to a large number: several workers ask each other before every step of a finite
-  # dataset whether all of them still have data.
-  dataset = tf.data.Dataset.counter(tf.constant(first_step * batch_size, tf.int64))
-  dataset = dataset.map(example, num_parallel_calls=_or_autotune(parallel_calls))
-  dataset = dataset.batch(batch_size, drop_remainder=True)
+  first = first_step * batch_size
+  if service:
+    if not source.portable:
+      raise ValueError(
+        f"Expected no --data_service with {source.description}: other processes cannot read it. "
+        "Unpack it, or write records from it: python -m tools.make_records"
+      )
+    dataset = data_service.distribute(
+      lambda number: load(first + number * size), service, parallel_calls=parallel_calls
+    )
+  else:
+    # Not a range up to a large number: several workers ask each other before every step of a
+    # finite dataset whether all of them still have data.
+    dataset = tf.data.Dataset.counter(tf.constant(first, tf.int64), size)
+    dataset = dataset.map(load, num_parallel_calls=_or_autotune(parallel_calls))
+  dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
+  if size != batch_size:
+    dataset = dataset.rebatch(batch_size, drop_remainder=True)
   return dataset.prefetch(_or_autotune(prefetch)).with_options(_options())
 
 
 def evaluation_dataset(
-  source: source_lib.Source,
+  source: Source,
   *,
   batch_size: int,
   image_size: int,
   limit: int | None = None,
+  skipped: Skipped | None = None,
+  max_pixels: int = MAX_PIXELS,
   parallel_calls: int | None = None,
 ) -> tf.data.Dataset:
   """Batches of the central squares of all images, once, in the source's order.
@@ -92,32 +163,64 @@ def evaluation_dataset(
     batch_size: B.
     image_size: S, the side of the images in pixels.
     limit: the number of images, the first ones; None for all.
-    parallel_calls: images that are loaded at a time; None leaves it to `tf.data`.
+    skipped: where images are entered that cannot be read, and which are left out; None for a
+      ledger that accepts 1%.
+    max_pixels: an image with more is skipped, by its header.
+    parallel_calls: chunks of images that are loaded at a time; None leaves it to `tf.data`.
 
   Returns:
     A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32}`; the last batch may be
-    smaller. The label is -1 where the source has none.
+    smaller. The label is -1 where the image has none.
 
   Raises:
     ValueError: an argument is not positive.
   """
-  _check_positive(batch_size=batch_size, image_size=image_size)
+  _check_positive(batch_size=batch_size, image_size=image_size, max_pixels=max_pixels)
   count = len(source)
   if limit is not None:
     _check_positive(limit=limit)
     count = min(count, limit)
+  size = min(_CHUNK, _multiple(batch_size, source.run_length))
+
+  def cut(slots: tf.Tensor, sizes: tf.Tensor, orientations: tf.Tensor, ratios: tf.Tensor) -> Cut:
+    del slots
+    return augmentation.central_cut(
+      sizes, orientations, image_size=image_size, largest_ratio=ratios
+    )
+
+  @tf.autograph.experimental.do_not_convert
+  def load(start: tf.Tensor) -> Chunk:
+    index = tf.range(start, tf.minimum(start + size, count))
+    return _load(source, index, index, cut, image_size, max_pixels=max_pixels)
+
+  mender = Mender(
+    source,
+    Skipped(len(source)) if skipped is None else skipped,
+    image_size=image_size,
+    max_pixels=max_pixels,
+    next_image=None,
+  )
   labels = _labels(source)
 
-  def example(index: tf.Tensor) -> dict[str, tf.Tensor]:
-    image = augmentation.center_crop(source.load(index), image_size=image_size)
-    return {"image": image, "label": tf.gather(labels, index)}
+  @tf.autograph.experimental.do_not_convert
+  def mend(chunk: Chunk) -> Chunk:
+    images, ok, index = mender.mend(**chunk, cut=cut)
+    images, index = tf.cond(
+      tf.reduce_all(ok),
+      lambda: (images, index),
+      lambda: (tf.boolean_mask(images, ok), tf.boolean_mask(index, ok)),
+    )
+    images = tf.ensure_shape(images, (None, image_size, image_size, 3))
+    return {"image": images, "label": tf.gather(labels, index)}
 
-  dataset = tf.data.Dataset.range(count)
-  dataset = dataset.map(example, num_parallel_calls=_or_autotune(parallel_calls))
-  return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE).with_options(_options())
+  dataset = tf.data.Dataset.range(0, count, size)
+  dataset = dataset.map(load, num_parallel_calls=_or_autotune(parallel_calls))
+  dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
+  dataset = dataset.rebatch(batch_size)
+  return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
-def steps_per_epoch(source: source_lib.Source, batch_size: int) -> int:
+def steps_per_epoch(source: Source, batch_size: int) -> int:
   """The number of whole batches in a source; the rest is left out, another one every epoch.
 
   Args:
@@ -138,48 +241,75 @@ def steps_per_epoch(source: source_lib.Source, batch_size: int) -> int:
   return len(source) // batch_size
 
 
-def batch_indices(
-  source: source_lib.Source, step: int, *, batch_size: int, seed: int
-) -> np.ndarray:
-  """The images of one training batch, for `source.unreadable` after an error.
-
-  Args:
-    source: that of `train_dataset`.
-    step: counted from 0 over all epochs.
-    batch_size: that of `train_dataset`.
-    seed: that of `train_dataset`.
-
-  Returns:
-    (B,) int64 indices of images, in the order of the batch.
-
-  Raises:
-    ValueError: there are fewer images than one batch.
-  """
-  epoch, step = divmod(step, steps_per_epoch(source, batch_size))
-  positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-  return _shuffle(positions, epoch, count=len(source), seed=seed).numpy()
-
-
-def _shuffle(position: tf.Tensor, epoch: tf.Tensor | int, *, count: int, seed: int) -> tf.Tensor:
-  """The images at positions, () or (M,) int64 in [0, count), of an epoch's permutation."""
-  # Negative, so apart from the seeds of the images.
-  epoch_seed = tf.stack([tf.constant(seed, tf.int64), -1 - tf.cast(epoch, tf.int64)])
-  # The cipher behind the shuffle uses only the low bits of its key (8 of each word up to 65,536
-  # images): with seed and epoch themselves as the key, epoch 256 would repeat epoch 0 and seed
-  # 256 seed 0. So they are hashed into it. `tf.random.experimental.index_shuffle` is this op with
-  # four rounds, after which neighbors stay neighbors too often; with eight they do not.
-  key = tf.random.stateless_uniform([3], epoch_seed, minval=None, maxval=None, dtype=tf.int32)
-  return tf.raw_ops.RandomIndexShuffle(
-    index=position, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=8
+def _load(
+  source: Source,
+  position: tf.Tensor,
+  index: tf.Tensor,
+  cut: CutFunction,
+  image_size: int,
+  *,
+  max_pixels: int,
+) -> Chunk:
+  """Reads and decodes a chunk of C images: what `Mender.mend` takes."""
+  count = tf.size(index, tf.int64)
+  slots, encoded = _read(source, index)
+  images, ok = decode(
+    *(slots, encoded), count=count, image_size=image_size, max_pixels=max_pixels, cut=cut
   )
+  return {"position": position, "index": index, "images": images, "ok": ok}
 
 
-def _labels(source: source_lib.Source) -> tf.Tensor:
+def _read(source: Source, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """The bytes (M,) of those of C images that can be read, and their slots (M,) int64."""
+  count = tf.size(index, tf.int64)
+  files = tf.data.Dataset.from_tensor_slices((tf.range(count), index))
+  read_run: Callable[[tf.Tensor], tf.Tensor] = source.read
+  if source.read_run is not None:
+    files, read_run = files.batch(source.run_length), source.read_run
+
+  @tf.autograph.experimental.do_not_convert
+  def read(slot: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return slot, read_run(index)
+
+  files = files.map(
+    read,
+    num_parallel_calls=_READS if source.remote else None,
+  )
+  files = files.ignore_errors()
+  if source.read_run is not None:
+    files = files.unbatch()
+  # Never empty, so that there always is a batch to take.
+  files = files.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), "")))
+  slots, encoded = files.batch(count + 1).get_single_element()
+  return slots[:-1], encoded[:-1]
+
+
+def _draws(start: tf.Tensor, *, count: int, seed: int) -> tf.Tensor:
+  """(count, DRAWS) float32 in [0, 1): a position's numbers, whatever chunk it is in.
+
+  The generator makes four numbers from a key and a counter; every position owns as many values of
+  the counter as it needs, so that a chunk's numbers are drawn at once.
+  """
+  first = tf.cast(start, tf.uint64) * (_DRAWS // 4)
+  draws = tf.raw_ops.StatelessRandomUniformV2(
+    shape=(count, _DRAWS),
+    key=tf.constant([seed % 2**64], tf.uint64),
+    counter=tf.stack([first, tf.zeros_like(first)]),
+    alg=1,  # Philox, on every device.
+  )
+  return draws[:, : augmentation.DRAWS]
+
+
+def _labels(source: Source) -> tf.Tensor:
   """(N,) int32, -1 where the source has no labels."""
   with tf.device("cpu:0"):
     if source.labels is None:
       return tf.fill([len(source)], -1)
     return tf.constant(source.labels)
+
+
+def _multiple(count: int, of: int) -> int:
+  return -(-count // of) * of
 
 
 def _or_autotune(count: int | None) -> int:

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from sbae_tf.data.names import Taken
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-  """A collection of images that are loaded one at a time, by index.
+  """A collection of encoded images that are read one at a time, by index.
 
   Attributes:
     names: N names, one an image, for error messages and for splitting; of files their paths.
-    labels: (N,) int32 indices into `class_names`, or None where the images have no classes.
+    labels: (N,) int32 indices into `class_names`, -1 for an image without a class; None where no
+      image has one.
     class_names: the classes in the order of their labels; empty where there are none.
-    load: takes a () int64 tensor in [0, N) and returns (H, W, 3) uint8 RGB. Runs eagerly and in
-      `tf.data` graphs, and is a pure function of the index. An image that cannot be read raises a
+    read: takes a () int64 tensor in [0, N) and returns a () string tensor, the image's bytes as
+      they lie in the collection: JPEG, PNG or any other format. Runs eagerly and in `tf.data`
+      graphs, and is a pure function of the index. What cannot be read raises a
       `tf.errors.OpError`.
     description: one line that says what this is and how much of it, for the log.
+    run_length: L, how many images that lie together are best read together; 1 where it does not
+      matter. Shuffling keeps such runs, aligned to multiples of L, in one piece.
+    read_run: with `run_length` above 1: takes (L,) int64 indices and returns (L,) strings, as
+      `read` does one by one, but faster where the indices are a run.
+    remote: whether a read waits for a network, so that many should wait at once.
+    portable: whether `read` also runs in another process: no Python function is in it.
+    shares: the mixture, as (images, weight) of each part in the order of the images; empty where
+      every image is as likely as any other.
     root: what every name starts with and no image's identity depends on (the folder that was
       given), so that a collection may move without being split differently.
 
@@ -32,14 +44,21 @@ class Source:
   names: Sequence[str]
   labels: np.ndarray | None
   class_names: tuple[str, ...]
-  load: Callable[[tf.Tensor], tf.Tensor]
+  read: Callable[[tf.Tensor], tf.Tensor]
   description: str
+  run_length: int = 1
+  read_run: Callable[[tf.Tensor], tf.Tensor] | None = None
+  remote: bool = False
+  portable: bool = True
+  shares: tuple[tuple[int, float], ...] = ()
   root: str = ""
 
   def __post_init__(self) -> None:
     count = len(self.names)
     if not count:
       raise ValueError(f"Expected at least one image. Received none: {self.description}")
+    if self.shares and sum(images for images, _ in self.shares) != count:
+      raise ValueError(f"Expected `shares` of {count} images in all. Received: {self.shares}")
     if self.labels is None:
       if self.class_names:
         raise ValueError(f"Expected no `class_names` without labels. Received: {self.class_names}")
@@ -49,9 +68,9 @@ class Source:
         f"Expected `labels` ({count},) int32. Received: {self.labels.shape} {self.labels.dtype}"
       )
     low, high = int(self.labels.min()), int(self.labels.max())
-    if low < 0 or high >= len(self.class_names):
+    if low < -1 or high >= len(self.class_names):
       raise ValueError(
-        f"Expected labels from 0 to {len(self.class_names) - 1}, indices into `class_names`. "
+        f"Expected labels from -1 to {len(self.class_names) - 1}, indices into `class_names`. "
         f"Received: {low} to {high}"
       )
 
@@ -69,43 +88,22 @@ class Source:
       A source of M images with the same class names.
 
     Raises:
-      ValueError: `indices` is empty.
+      ValueError: `indices` is empty, or the source is a mixture.
     """
+    if self.shares:
+      raise ValueError("Expected a source without `shares`: take the subset of each part.")
     indices = np.asarray(indices, np.int64)
     with tf.device("cpu:0"):
       lookup = tf.constant(indices)
+    read_run = self.read_run
     return dataclasses.replace(
       self,
-      names=[self.names[index] for index in indices],
+      names=Taken(self.names, indices),
       labels=None if self.labels is None else self.labels[indices],
-      load=lambda index: self.load(tf.gather(lookup, index)),
+      read=lambda index: self.read(tf.gather(lookup, index)),
+      read_run=read_run and (lambda indices: read_run(tf.gather(lookup, indices))),
       description=description,
     )
-
-
-def unreadable(source: Source, indices: Iterable[int], *, limit: int = 10) -> list[tuple[str, str]]:
-  """Finds the images that cannot be loaded.
-
-  An error out of a `tf.data` iterator does not say which image it came from; this loads the
-  candidates again, one after the other.
-
-  Args:
-    source: the images.
-    indices: those to try, in [0, N), such as `pipeline.batch_indices` of the step that failed.
-    limit: stops after so many failures.
-
-  Returns:
-    The name and the reason, in one line, of each that fails, in the order of `indices`.
-  """
-  failures: list[tuple[str, str]] = []
-  for index in indices:
-    try:
-      source.load(tf.constant(index, tf.int64))
-    except tf.errors.OpError as error:
-      failures.append((source.names[index], first_line(error)))
-      if len(failures) >= limit:
-        break
-  return failures
 
 
 def first_line(error: tf.errors.OpError) -> str:

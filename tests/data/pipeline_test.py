@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import itertools
 import os
 import pathlib
@@ -13,9 +15,11 @@ import textwrap
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from sbae_tf.data import files, pipeline
 from sbae_tf.data import source as source_lib
+from sbae_tf.data.skipped import Skipped, TooManySkippedError
 
 COUNT = 22
 SIZE = 8
@@ -25,14 +29,23 @@ def _memory_source(count: int = COUNT, labels: bool = True) -> source_lib.Source
   """Random images in memory; red is the index all over the image, so it survives cropping."""
   images = np.random.default_rng(0).integers(0, 256, (count, 12, 16, 3), np.uint8)
   images[..., 0] = np.arange(count)[:, None, None] % 256
-  tensor = tf.constant(images)
+  encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
   return source_lib.Source(
     names=[str(i) for i in range(count)],
     labels=np.arange(count, dtype=np.int32) * 7 % 5 if labels else None,
     class_names=tuple("abcde") if labels else (),
-    load=lambda index: tf.ensure_shape(tf.gather(tensor, index), (None, None, 3)),
+    read=lambda index: tf.gather(encoded, index),
     description="random images",
   )
+
+
+def _folder_source(folder: pathlib.Path, broken: dict[int, bytes]) -> source_lib.Source:
+  """30 files, red as above, of which some hold other bytes."""
+  for i in range(30):
+    pixels = np.full((11, 9, 3), (i, 0, 0), np.uint8)
+    content = broken.get(i, tf.io.encode_png(pixels).numpy())
+    (folder / f"{i:02}.png").write_bytes(content)
+  return files.build(str(folder))
 
 
 def _train(source: source_lib.Source | None = None, **changes: object) -> tf.data.Dataset:
@@ -84,7 +97,8 @@ def test_another_seed_changes_order_and_crops(seed):
     for batches in (first, second)
   ]
   common = set(by_index[0]) & set(by_index[1])
-  assert common and not any(np.array_equal(by_index[0][i], by_index[1][i]) for i in common)
+  same = [np.array_equal(by_index[0][i], by_index[1][i]) for i in common]
+  assert len(same) > 10 and sum(same) <= 1  # The images are small: two crops may be one by chance.
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 5, 12])  # An epoch has five steps.
@@ -106,31 +120,6 @@ def test_an_epoch_shows_every_image_once_at_most():
 def test_crops_of_an_image_differ_from_epoch_to_epoch():
   crops = [image.tobytes() for b in _batches(_train(), 25) for image in b["image"]]
   assert len(set(crops)) > 0.95 * len(crops)
-
-
-def test_batch_indices_are_those_of_the_dataset():
-  source = _memory_source()
-  for step, batch in enumerate(_batches(_train(source, seed=3), 12)):
-    indices = pipeline.batch_indices(source, step, batch_size=4, seed=3)
-    assert indices.dtype == np.int64
-    assert indices.tolist() == batch["image"][:, 0, 0, 0].tolist()
-
-
-def test_the_order_is_well_shuffled():
-  """A random permutation has one pair of neighbors that stay so, with a variance of one.
-
-  Four rounds of the shuffle's cipher give a variance above 10; epochs as keys repeat after 256.
-  """
-  source = _memory_source(300)
-  orders = np.stack(
-    [pipeline.batch_indices(source, epoch, batch_size=300, seed=0) for epoch in range(300)]
-  )
-  assert (np.sort(orders) == np.arange(300)).all()
-  neighbors = (np.diff(orders) == 1).sum(axis=1)
-  assert 0.7 < neighbors.mean() < 1.3 and neighbors.var() < 2
-  assert len({order.tobytes() for order in orders}) == 300
-  # Every image is as often in the first half of an epoch as in the second.
-  assert abs((orders[:, :150] < 150).mean() - 0.5) < 0.02
 
 
 def test_one_image_is_enough():
@@ -204,24 +193,152 @@ def test_evaluation_shows_all_in_order_once(limit, sizes):
   batches = list(dataset.as_numpy_iterator())
   assert [len(batch["label"]) for batch in batches] == sizes
   assert _order(batches).tolist() == list(range(sum(sizes)))
-  assert dataset.cardinality() == len(sizes)
   assert dataset.element_spec["image"] == tf.TensorSpec((None, SIZE, SIZE, 3), tf.uint8)
   _assert_equal(batches, list(dataset.as_numpy_iterator()))
 
 
-def test_an_unreadable_image_is_found_by_its_step(tmp_path):
-  for i in range(12):
-    path = tmp_path / f"{i:02}.png"
-    path.write_bytes(b"x" if i == 5 else tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy())
-  source = files.build(str(tmp_path))
-  iterator = iter(_train(source, seed=1))
-  step = 0
-  with pytest.raises(tf.errors.InvalidArgumentError):
-    while step < 3:  # One epoch, so image 5 must come.
-      next(iterator)
-      step += 1
-  indices = pipeline.batch_indices(source, step, batch_size=4, seed=1)
-  assert [name for name, _ in source_lib.unreadable(source, indices)] == [f"{tmp_path}/05.png"]
+def test_a_broken_image_is_replaced_and_the_others_keep_their_place(tmp_path):
+  whole = [_order(_batches(_train(_folder_source(tmp_path, {}), batch_size=6), 10))]
+  source = _folder_source(tmp_path, {5: b"x", 17: b""})
+  for threads in (1, 4):
+    skipped = Skipped(30, limit=0.1, file=tmp_path / f"{threads}.tsv")
+    dataset = _train(source, batch_size=6, skipped=skipped, parallel_calls=threads)
+    whole.append(_order(_batches(dataset, 10)))
+    assert str(skipped) == "2 of 30 images skipped (1 empty, 1 not_an_image)"
+    lines = (tmp_path / f"{threads}.tsv").read_text().splitlines()
+    assert lines[0] == "reason\tname\tdetail"
+    assert {tuple(line.split("\t")[:2]) for line in lines[1:]} == {
+      ("not_an_image", f"{tmp_path}/05.png"),
+      ("empty", f"{tmp_path}/17.png"),
+    }
+  expected, first, second = whole
+  assert first.tolist() == second.tolist()
+  broken = np.isin(expected, [5, 17])
+  assert broken.sum() == 4  # Twice in two epochs each.
+  assert first[~broken].tolist() == expected[~broken].tolist()
+  # The next one in the order.
+  assert first[:-1][broken[:-1]].tolist() == expected[1:][broken[:-1]].tolist()
+
+
+def test_evaluation_leaves_broken_images_out(tmp_path):
+  source = _folder_source(tmp_path, {0: b"x", 6: b"", 29: b"y"})
+  skipped = Skipped(30, limit=0.1)
+  dataset = pipeline.evaluation_dataset(source, batch_size=6, image_size=SIZE, skipped=skipped)
+  for _ in range(2):
+    batches = list(dataset.as_numpy_iterator())
+    assert [len(batch["image"]) for batch in batches] == [6, 6, 6, 6, 3]
+    assert _order(batches).tolist() == [i for i in range(30) if i not in (0, 6, 29)]
+    assert len(skipped) == 3
+
+
+def test_a_file_that_is_gone_is_skipped(tmp_path):
+  source = _folder_source(tmp_path, {})
+  (tmp_path / "03.png").unlink()
+  skipped = Skipped(30, limit=0.1, file=tmp_path / "skipped.tsv")
+  assert 3 not in _order(_batches(_train(source, batch_size=6, skipped=skipped), 5))
+  assert (tmp_path / "skipped.tsv").read_text().splitlines()[1].startswith("missing\t")
+
+
+def test_too_many_broken_images_end_the_data(tmp_path):
+  source = _folder_source(tmp_path, dict.fromkeys(range(0, 30, 2), b"x"))
+  skipped = Skipped(30, limit=0.2)
+  with pytest.raises(tf.errors.OpError):
+    _batches(_train(source, skipped=skipped), 100)
+  with pytest.raises(TooManySkippedError, match="max_skipped=0.2 accepts"):
+    skipped.check()
+
+
+def test_images_of_too_many_pixels_are_skipped():
+  skipped = Skipped(COUNT, limit=1)
+  dataset = pipeline.evaluation_dataset(
+    _memory_source(), batch_size=4, image_size=SIZE, skipped=skipped, max_pixels=12 * 16 - 1
+  )
+  assert not list(dataset)
+  assert str(skipped) == "22 of 22 images skipped (22 too_large)"
+  assert len(_order(_batches(_train(max_pixels=12 * 16), 1))) == 4
+
+
+def test_what_tensorflow_does_not_read_is_in_its_place(tmp_path):
+  """WebP and PNG with alpha among plain PNG: the same order, crops and flips."""
+  plain = _memory_source(16)
+  images = [tf.io.decode_png(plain.read(tf.constant(i))).numpy() for i in range(16)]
+  encoded = [plain.read(tf.constant(i)).numpy() for i in range(16)]
+  for i in (2, 3, 9):
+    buffer = io.BytesIO()
+    Image.fromarray(images[i]).save(buffer, "WEBP", lossless=True)
+    encoded[i] = buffer.getvalue()
+  alpha = np.full((12, 16, 1), 255, np.uint8)
+  encoded[4] = tf.io.encode_png(np.concatenate([images[4], alpha], axis=2)).numpy()
+  tensor = tf.constant(encoded)
+  mixed = dataclasses.replace(plain, read=lambda index: tf.gather(tensor, index))
+  skipped = Skipped(16)
+  _assert_equal(_batches(_train(mixed, skipped=skipped), 9), _batches(_train(plain), 9))
+  assert not len(skipped)
+
+
+@pytest.mark.parametrize("batch_size", [3, 7, 64, 100, 130])
+def test_batches_are_the_same_images_whatever_their_size(batch_size):
+  """Chunks are not seen: batches of any size are cut from one sequence."""
+  count = 260
+  source = _memory_source(count)
+  expected = np.concatenate([b["image"] for b in _batches(_train(source, batch_size=4), 65)])
+  batches = _batches(_train(source, batch_size=batch_size), count // batch_size)
+  images = np.concatenate([batch["image"] for batch in batches])
+  np.testing.assert_array_equal(images, expected[: len(images)])
+
+
+@pytest.mark.parametrize("run_length", [4, 8])
+def test_runs_are_read_together_and_break_up_where_one_fails(tmp_path, run_length):
+  single = _memory_source(40)
+  asked = []
+
+  def read_run(indices: tf.Tensor) -> tf.Tensor:
+    def note(indices: np.ndarray) -> np.int64:
+      asked.append(indices.tolist())
+      return np.int64(0)
+
+    noted = tf.numpy_function(note, [indices], tf.int64)
+    with tf.control_dependencies([noted]):
+      return tf.map_fn(single.read, indices, fn_output_signature=tf.string)
+
+  source = dataclasses.replace(single, run_length=run_length, read_run=read_run)
+  batches = _batches(_train(source, batch_size=8), 5)
+  assert sorted(_order(batches)) == list(range(40))
+  assert all(run == list(range(run[0], run[0] + run_length)) for run in asked)
+  assert len(asked) >= 40 // run_length
+  for batch in batches:
+    assert (batch["label"] == batch["image"][:, 0, 0, 0].astype(int) * 7 % 5).all()
+
+  def fails(indices: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([tf.debugging.Assert(indices[0] != 8, ["broken"])]):
+      return tf.map_fn(single.read, indices, fn_output_signature=tf.string)
+
+  broken = dataclasses.replace(source, read_run=fails)
+  _assert_equal(_batches(_train(broken, batch_size=8), 5), batches)
+
+
+def test_a_data_service_gives_the_same_batches(tmp_path):
+  """With broken images, which this process replaces, and from a step in the middle."""
+  service = tf.data.experimental.service
+  source = _folder_source(tmp_path, {5: b"x", 17: b""})
+  dispatcher = service.DispatchServer()
+  config = service.WorkerConfig(dispatcher.target.split("://")[1], heartbeat_interval_ms=50)
+  workers = [service.WorkerServer(config) for _ in range(2)]
+  for first_step in (0, 7):
+    arguments = {"batch_size": 6, "first_step": first_step}
+    here = _train(source, skipped=Skipped(30, limit=0.1), **arguments)
+    skipped = Skipped(30, limit=0.1)
+    there = _train(source, skipped=skipped, service=dispatcher.target, **arguments)
+    _assert_equal(_batches(there, 8), _batches(here, 8))
+    assert len(skipped) == 2
+    assert there.element_spec == here.element_spec
+  del workers
+
+
+def test_other_processes_cannot_read_every_source():
+  source = dataclasses.replace(_memory_source(), portable=False)
+  with pytest.raises(ValueError, match="Expected no --data_service with random images: .*Unpack"):
+    _train(source, service="grpc://localhost:1")
 
 
 def test_steps_per_epoch():
@@ -234,6 +351,7 @@ def test_steps_per_epoch():
     ({"batch_size": 23}, "22 images and a batch of 23. Lower --batch_size"),
     ({"batch_size": 0}, "`batch_size` of 1 or more. Received: 0"),
     ({"image_size": 0}, "`image_size` of 1 or more. Received: 0"),
+    ({"max_pixels": 0}, "`max_pixels` of 1 or more. Received: 0"),
     ({"first_step": -1}, "`first_step` of 0 or more. Received: -1"),
     ({"area": (0.0, 1.0)}, "`area`"),
     ({"aspect": (2.0, 1.0)}, "`aspect`"),
@@ -293,3 +411,17 @@ def test_two_replicas_share_each_batch_and_determinism_may_be_asked_for():
 def _python_path() -> str:
   """The repository, wherever this process found it."""
   return str(pathlib.Path(pipeline.__file__).parents[2])
+
+
+def test_turns_show_all_eight_views():
+  pixels = np.zeros((8, 8, 3), np.uint8)
+  pixels[:4, :4], pixels[:4, 4:], pixels[4:, :4] = 255, 128, 64  # No view is like another.
+  encoded = tf.io.encode_png(pixels)
+  source = dataclasses.replace(_memory_source(1), read=lambda index: encoded)
+  whole = {"batch_size": 1, "image_size": 8, "area": (1.0, 1.0), "aspect": (1.0, 1.0)}
+  expected = {np.rot90(p, k).tobytes() for p in (pixels, pixels[:, ::-1]) for k in range(4)}
+  seen = [b["image"][0].tobytes() for b in _batches(_train(source, turns=True, **whole), 240)]
+  assert set(seen) == expected and len(expected) == 8
+  assert all(15 <= seen.count(view) <= 50 for view in expected)  # Of 30, give or take 5.
+  seen = {b["image"][0].tobytes() for b in _batches(_train(source, **whole), 40)}
+  assert seen == {pixels.tobytes(), pixels[:, ::-1].tobytes()}

@@ -1,0 +1,132 @@
+"""What the fast path left out: decoded by Pillow, or replaced, or dropped.
+
+Runs in Python, in the process that trains, for the few images that need it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from sbae_tf.data import augmentation, pillow_decoder
+from sbae_tf.data.decode import CutFunction
+from sbae_tf.data.skipped import Skipped
+from sbae_tf.data.source import Source, first_line
+from sbae_tf.data.unreadable import UnreadableImage
+
+
+class Mender:
+  """Mends what the fast path left out of a source."""
+
+  def __init__(
+    self,
+    source: Source,
+    skipped: Skipped,
+    *,
+    image_size: int,
+    max_pixels: int,
+    next_image: Callable[[int], int] | None,
+  ) -> None:
+    """Sets up.
+
+    Args:
+      source: the images.
+      skipped: where those are entered that no decoder reads.
+      image_size: S, the side of the inputs in pixels.
+      max_pixels: images with more are skipped.
+      next_image: the image at a position of the order; its successors there replace one that
+        cannot be read. None drops it.
+    """
+    self._source, self._skipped = source, skipped
+    self._image_size, self._max_pixels = image_size, max_pixels
+    self._next_image = next_image
+    self._broken: set[int] = set()  # Not to be decoded again every epoch.
+    self._lock = threading.Lock()
+
+  def mend(
+    self,
+    images: tf.Tensor,
+    ok: tf.Tensor,
+    position: tf.Tensor,
+    index: tf.Tensor,
+    cut: CutFunction,
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Mends a chunk of images, in a graph.
+
+    Args:
+      images: (C, S, S, 3) uint8.
+      ok: (C,) bool, which of them are there.
+      position: (C,) int64, theirs in the order.
+      index: (C,) int64, theirs in the source.
+      cut: chooses what of each image becomes the input, as for `decode`.
+
+    Returns:
+      The images, which of them are there now (all, where images are replaced), and their indices.
+    """
+
+    def one(slot: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      pixels, chosen = tf.numpy_function(
+        self._fetch, [position[slot], index[slot]], (tf.uint8, tf.int64)
+      )
+      pixels = tf.ensure_shape(pixels, (None, None, 3))
+      size, one = tf.shape(pixels)[tf.newaxis, :2], tf.ones((1,), tf.int32)
+      part = cut(slot[tf.newaxis], size, one, one)
+      top, left, height, width = tf.unstack(part.window[0])
+      image = augmentation.resample(
+        pixels[top : top + height, left : left + width],
+        part.factor[0],
+        part.corners[0],
+        image_size=self._image_size,
+      )
+      return image, tf.ensure_shape(chosen, ())
+
+    def mended() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+      slots = tf.where(~ok)
+      square = (self._image_size, self._image_size, 3)
+      fixed, chosen = tf.map_fn(
+        one,
+        slots[:, 0],
+        fn_output_signature=(tf.TensorSpec(square, tf.uint8), tf.TensorSpec((), tf.int64)),
+      )
+      return (
+        tf.tensor_scatter_nd_update(images, slots, fixed),
+        tf.tensor_scatter_nd_update(ok, slots, chosen >= 0),
+        tf.tensor_scatter_nd_update(index, slots, chosen),
+      )
+
+    return tf.cond(tf.reduce_all(ok), lambda: (images, ok, index), mended)
+
+  def _fetch(self, position: np.int64, index: np.int64) -> tuple[np.ndarray, np.int64]:
+    """The pixels of an image or of its replacement, and which one it is; -1 for none."""
+    pixels = self._decode(int(index))
+    if self._next_image is not None:
+      # Ends: where all are broken, `skipped` says so.
+      while pixels is None:
+        position += 1
+        index = np.int64(self._next_image(int(position)))
+        pixels = self._decode(int(index))
+    if pixels is None:
+      return np.zeros((1, 1, 3), np.uint8), np.int64(-1)
+    return pixels, index
+
+  def _decode(self, index: int) -> np.ndarray | None:
+    """(H, W, 3) uint8, or None where the image cannot be read."""
+    with self._lock:
+      if index in self._broken:
+        self._skipped.check()
+        return None
+    try:
+      with tf.device("cpu:0"):
+        encoded = self._source.read(tf.constant(index, tf.int64)).numpy()
+      return pillow_decoder.decode(encoded, max_pixels=self._max_pixels)
+    except tf.errors.OpError as error:
+      reason, detail = "missing", first_line(error)
+    except UnreadableImage as error:
+      reason, detail = error.reason, error.detail
+    with self._lock:
+      self._broken.add(index)
+    self._skipped.add(self._source.names[index], reason, detail)
+    return None

@@ -1,0 +1,1 @@
+"""What `tools.make_records` is made of."""
