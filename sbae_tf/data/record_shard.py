@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import threading
 import types
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from sbae_tf.data import source as source_lib
 _EXTENSION = ".tfrecord"
 # A record is its length (8 bytes), that one's checksum (4), the data and its checksum (4).
 HEADER_BYTES, FOOTER_BYTES = 12, 4
+# NumPy reads an array's header by `ast.parse`, which fails in threads before CPython 3.11.8 and 3.12.2:
+# "AST constructor recursion depth mismatch".
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +76,9 @@ def read_index(path: str) -> ShardIndex:
   """
   file = index_file(path)
   try:
-    with tf.io.gfile.GFile(file, "rb") as opened, np.load(io.BytesIO(opened.read())) as arrays:
+    with tf.io.gfile.GFile(file, "rb") as opened:
+      content = io.BytesIO(opened.read())
+    with _ONE_AT_A_TIME, np.load(content) as arrays:
       index = ShardIndex(
         offsets=arrays["offsets"],
         labels=arrays["labels"],
