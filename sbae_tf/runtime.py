@@ -107,6 +107,13 @@ def start_tensorflow() -> None:
     tensorflow.config.list_physical_devices()
 
 
+def processors() -> int:
+  """The number of logical processors that this process may use, 1 or more."""
+  if hasattr(os, "sched_getaffinity"):  # Not on macOS.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def _filtered_output() -> Iterator[None]:
   """Captures file descriptors 1 and 2, and prints on leaving what is not noise."""

@@ -1,12 +1,12 @@
 """Random crops and flips, evaluation's central crop, and the one way to cut either out of pixels.
 
 `Cut` says which part of an image becomes the network's input: it is made for many images at once,
-from their sizes and, for training, from random numbers that belong to a position in the data.
-`resample` then makes the input from decoded pixels, one image at a time. keras-cv's layer does the
-pixel work; its transformation is drawn here, because the layer's own generator is stateful: in a
-parallel map its numbers would depend on which thread comes first. A flip is a crop whose left and
-right are exchanged, at no cost; `keras_cv.layers.RandomFlip` makes both pictures and a float mask
-and takes longer than the crop. EXIF orientations are exchanges, too, and a transposition.
+from their sizes and, for training, from random numbers that belong to a position in the data. Then
+`resample` makes the input from decoded pixels, one image at a time, by keras-cv's `Resizing`, and
+`turn` mirrors many at once. The crop is drawn here, because the generators of keras-cv's random
+layers are stateful: in a parallel map their numbers would depend on which thread comes first. Its
+`RandomCropAndResize`, which calls `tf.image.crop_and_resize`, also takes four times as long as
+`Resizing`, and its `RandomFlip` longer than that.
 
 There is no color jitter, although it is usual in self-supervised learning: here color is the target
 that is predicted, and a jittered photograph would teach colors that its content does not have. The
@@ -14,12 +14,11 @@ same goes for solarization, posterization and the rest of RandAugment's color op
 out would leave nothing to predict. What moves pixels and leaves their colors alone suits: crops,
 flips, and for photographs without an up, such as those from above, quarter turns.
 
-Reducing without antialiasing would show a network moire that no photograph has, and
-`tf.image.crop_and_resize`, which keras-cv calls, is plain bilinear: it reads four pixels whatever
-the scale. A part that is k times larger than the input, k >= 2 an integer, is therefore averaged
-over k x k pixels first: a JPEG by powers of two while it is decoded, which costs less than decoding
-it whole, everything else by its pixels. What is left is less than a factor of two, where bilinear
-interpolation still reads every pixel.
+Reducing without antialiasing would show a network moire that no photograph has, and keras-cv's
+`Resizing` is plain bilinear: it reads four pixels whatever the scale. A part that is k times larger
+than the input, k >= 2 an integer, is therefore averaged over k x k pixels first: a JPEG by powers
+of two while it is decoded, which costs less than decoding it whole, everything else by its pixels.
+What is left is less than a factor of two, where bilinear interpolation still reads every pixel.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,6 @@ from sbae_tf import runtime
 
 _TRIES = 10  # As torchvision.
 DRAWS = 2 + 4 * _TRIES  # Random numbers an image: flip, turn, boxes.
-
-# The first and the last pixel of a crop, in its relative coordinates, almost. In `crop_and_resize`
-# a sample point that rounding moves past either is black; a millionth of the side keeps it inside.
-_FIRST, _LAST = 1e-6, 1.0 - 1e-6
 
 
 def _turned() -> np.ndarray:
@@ -62,19 +58,17 @@ class Cut:
 
   Attributes:
     ratio: (M,) int32, 1, 2, 4 or 8: reduce by it while decoding.
-    window: (M, 4) int32, top, left, height and width of the part to decode, in pixels after that
-      reduction; inside the image, one pixel at least.
+    window: (M, 4) int32, top, left, height and width of the part that becomes the input, in pixels
+      after that reduction: rounded to whole ones. Inside the image, one pixel at least.
     factor: (M,) int32, 1 or more: average what was decoded over factor x factor pixels.
-    corners: (M, 4) float32: y and x of the centers of the input's first and last pixel, relative to
-      the first (0) and last (1) pixel of what is then there; exchanged where it is mirrored.
-    transposed: (M,) bool: exchange rows and columns of the input in the end.
+    turned: (M, 3) bool: in the end, whether to exchange top with bottom, left with right, and then
+      rows with columns.
   """
 
   ratio: tf.Tensor
   window: tf.Tensor
   factor: tf.Tensor
-  corners: tf.Tensor
-  transposed: tf.Tensor
+  turned: tf.Tensor
 
 
 def random_cut(
@@ -184,49 +178,57 @@ def choose_box(
   return tf.cast(chosen, tf.int32)
 
 
-def resample(
-  pixels: tf.Tensor, factor: tf.Tensor, corners: tf.Tensor, *, image_size: int
-) -> tf.Tensor:
-  """Makes an input from the pixels of its window; what is transposed stays so.
+def resample(pixels: tf.Tensor, *, image_size: int, factor: tf.Tensor | None = None) -> tf.Tensor:
+  """Makes an input from the pixels of its window, not turned yet.
 
   Args:
     pixels: (h, w, 3) uint8, the window of a `Cut`, reduced by its ratio.
-    factor: () int32, of the `Cut`.
-    corners: (4,) float32, of the `Cut`.
     image_size: S, the side of the input in pixels.
+    factor: () int32, of the `Cut`; None where it is known to be 1, which saves time.
 
   Returns:
     (S, S, 3) uint8.
   """
-
-  def cut(pixels: tf.Tensor) -> tf.Tensor:
-    return _layer(image_size).augment_image(pixels, corners[tf.newaxis])
-
-  def average() -> tf.Tensor:
+  if factor is not None:
     size = tf.maximum(tf.shape(pixels)[:2] // factor, 1)
-    return tf.image.resize(pixels, size, method="area")
-
-  image = tf.cond(factor > 1, lambda: cut(average()), lambda: cut(pixels))
+    pixels = tf.image.resize(pixels, size, method="area")
+  # TensorFlow resizes float32 twice as fast as uint8.
+  image = _layer(image_size)(tf.cast(pixels, tf.float32)[tf.newaxis])[0]
   # Rounded; between 0 and 255 because interpolation does not leave the range of the pixels.
   return tf.ensure_shape(tf.cast(image + 0.5, tf.uint8), (image_size, image_size, 3))
 
 
-def turn(images: tf.Tensor, transposed: tf.Tensor) -> tf.Tensor:
-  """Transposes those images that are to be.
+def turn(images: tf.Tensor, turned: tf.Tensor) -> tf.Tensor:
+  """Mirrors and transposes those images that are to be.
 
   Args:
     images: (M, S, S, 3) uint8.
-    transposed: (M,) bool, of the `Cut`.
+    turned: (M, 3) bool, of the `Cut`.
 
   Returns:
     (M, S, S, 3) uint8.
   """
-  chosen = transposed[:, tf.newaxis, tf.newaxis, tf.newaxis]
-  return tf.cond(
-    tf.reduce_any(transposed),
-    lambda: tf.where(chosen, tf.transpose(images, (0, 2, 1, 3)), images),
-    lambda: images,
-  )
+  square = images.shape[1:]
+
+  def exchanged(exchange: Callable[[tf.Tensor], tf.Tensor], chosen: tf.Tensor) -> tf.Tensor:
+    part = exchange(tf.gather(images, chosen[:, 0]))
+    return tf.tensor_scatter_nd_update(images, chosen, tf.reshape(part, (-1, *square)))
+
+  for number, exchange in enumerate(
+    (
+      lambda images: tf.reverse(images, [1]),
+      # TensorFlow is fastest with the lines of all images as those of one.
+      lambda images: tf.reverse(tf.reshape(images, (-1, *square[1:])), [1]),
+      lambda images: tf.transpose(images, (0, 2, 1, 3)),
+    )
+  ):
+    chosen = tf.where(turned[:, number])
+    images = tf.cond(
+      tf.size(chosen) > 0,
+      functools.partial(exchanged, exchange, chosen),
+      lambda images=images: images,
+    )
+  return images
 
 
 def check_ranges(*, area: tuple[float, float], aspect: tuple[float, float]) -> None:
@@ -277,30 +279,18 @@ def _cut(
   ratio = tf.minimum(ratio, largest_ratio)
   factor = tf.maximum(shorter // ratio, 1)
   reduced = ratio[:, tf.newaxis]
-  first = start // reduced
-  last = tf.minimum(-(-(start + extent) // reduced), -(-size // reduced))
-  decoded = last - first
-  # Pixels after averaging; the part begins and ends somewhere within the first and the last one.
-  there = tf.cast(tf.maximum(decoded // factor[:, tf.newaxis], 1), tf.float32)
-  scale = there / tf.cast(decoded * reduced, tf.float32)
-  begin = tf.cast(start - first * reduced, tf.float32) * scale
-  step = tf.cast(extent, tf.float32) * scale / image_size
-  # Centers of the input's first and last pixel; centers of pixels lie at a half.
-  low, high = begin + 0.5 * step - 0.5, begin + (image_size - 0.5) * step - 0.5
-  whole = tf.maximum(there - 1, 1)
-  low, high = (tf.clip_by_value(edge / whole, _FIRST, _LAST) for edge in (low, high))
-  corners = tf.concat([tf.where(backward, high, low), tf.where(backward, low, high)], axis=1)
-  return Cut(ratio, tf.concat([first, decoded], axis=1), factor, corners, transposed)
+  there = -(-size // reduced)
+  first = tf.minimum((start + reduced // 2) // reduced, there - 1)
+  last = tf.clip_by_value((start + extent + reduced // 2) // reduced, first + 1, there)
+  window = tf.concat([first, last - first], axis=1)
+  return Cut(ratio, window, factor, tf.concat([backward, swap], axis=1))
 
 
 @functools.cache
 def _layer(image_size: int) -> Any:  # Its type is known only once keras-cv is imported.
-  """keras-cv's crop. Its factors are required and unused: `choose_box` chooses the part."""
   keras_cv = runtime.import_quietly("keras_cv")
   # A layer makes a generator, which is a variable: not to be made inside a map function's graph,
   # nor on an accelerator. Without a seed it would ask for the global generator, which is an error
   # under `tf.config.experimental.enable_op_determinism`.
   with tf.init_scope(), tf.device("cpu:0"):
-    return keras_cv.layers.RandomCropAndResize(
-      (image_size, image_size), (1.0, 1.0), (1.0, 1.0), seed=1
-    )
+    return keras_cv.layers.Resizing(image_size, image_size, dtype="float32", seed=1)

@@ -8,13 +8,15 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from sbae_tf.data import augmentation
 from sbae_tf.data import header as header_lib
 from sbae_tf.data.augmentation import Cut
+from sbae_tf.data.inline_map import inline_map
 
 # (slots (M,) int64, sizes (M, 2), orientations (M,), largest ratios (M,) int32) -> Cut of M images.
 CutFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Cut]
@@ -55,39 +57,50 @@ def decode(
   size = tf.where(known[:, tf.newaxis], tf.stack([header.height, header.width], axis=1), 1)
   is_jpeg = header.format == header_lib.JPEG
   parts = cut(slots, size, header.orientation, tf.where(is_jpeg, _RATIOS[-1], 1))
-  way = _way(known, is_jpeg, header.whole, parts.ratio)
+  way = _way(known, is_jpeg, header.whole, parts.ratio, parts.factor)
 
-  @tf.autograph.experimental.do_not_convert
-  def one(
-    slot: tf.Tensor,
-    encoded: tf.Tensor,
-    way: tf.Tensor,
-    window: tf.Tensor,
-    factor: tf.Tensor,
-    corners: tf.Tensor,
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    pixels = tf.switch_case(way, [lambda w=w: w(encoded, window) for w in _WAYS])
-    return slot, augmentation.resample(pixels, factor, corners, image_size=image_size)
+  def decoded(ways: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    chunks = [_decoded(number, way, encoded, parts, image_size=image_size) for number in ways]
+    # The last: what a slot without an image holds. And so the dataset is never empty.
+    nothing = tf.zeros((image_size, image_size, 3), tf.uint8)
+    chunks.append(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), nothing)))
+    return (
+      functools.reduce(tf.data.Dataset.concatenate, chunks).batch(count + 1).get_single_element()
+    )
 
-  images = tf.data.Dataset.from_tensor_slices(
-    (slots, encoded, way, parts.window, parts.factor, parts.corners)
+  done, images = tf.cond(
+    tf.reduce_any(way >= _COMMON),
+    lambda: decoded(range(len(_WAYS))),
+    lambda: decoded(range(_COMMON)),
   )
-  images = images.map(one).ignore_errors()
-  # Never empty, so that there always is a batch to take.
-  nothing = (tf.constant(-1, tf.int64), tf.zeros((image_size, image_size, 3), tf.uint8))
-  images = images.concatenate(tf.data.Dataset.from_tensors(nothing)).batch(count + 1)
-  done, images = images.get_single_element()
-  done, images = done[:-1], images[:-1]
-  images = tf.cond(
-    tf.size(done, tf.int64) == count,
-    lambda: images,  # The usual case, without a copy.
-    lambda: tf.scatter_nd(
-      done[:, tf.newaxis], images, tf.stack([count, image_size, image_size, 3])
-    ),
+  done = tf.gather(slots, done[:-1])[:, tf.newaxis]
+  place = tf.tensor_scatter_nd_update(
+    tf.fill(count[tf.newaxis], tf.size(done)), done, tf.range(tf.size(done))
   )
-  ok = tf.scatter_nd(done[:, tf.newaxis], tf.ones_like(done, tf.bool), count[tf.newaxis])
-  transposed = tf.scatter_nd(slots[:, tf.newaxis], parts.transposed, count[tf.newaxis])
-  return augmentation.turn(images, transposed), ok
+  turned = tf.scatter_nd(slots[:, tf.newaxis], parts.turned, tf.stack([count, 3]))
+  return augmentation.turn(tf.gather(images, place), turned), place < tf.size(done)
+
+
+def _decoded(
+  number: int, way: tf.Tensor, encoded: tf.Tensor, parts: Cut, *, image_size: int
+) -> tf.data.Dataset:
+  """What can be decoded in one of `_WAYS`, of those images that are for it.
+
+  Every way has a dataset of its own: choosing among ways in the function of one would be control
+  flow, which costs half as much as decoding a small image.
+
+  Returns:
+    A dataset of the index among the M images, () int64, and the input (S, S, 3) uint8.
+  """
+  function, averaged = _WAYS[number]
+
+  def one(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    pixels = function(tf.gather(encoded, index), tf.gather(parts.window, index))
+    factor = tf.gather(parts.factor, index) if averaged else None
+    return index, augmentation.resample(pixels, image_size=image_size, factor=factor)
+
+  indices = tf.data.Dataset.from_tensor_slices(tf.where(way == number)[:, 0])
+  return inline_map(indices, one).ignore_errors()
 
 
 def _jpeg_part(ratio: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -108,23 +121,29 @@ def _png(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
   return _window_of(tf.image.decode_png(encoded, channels=3), window)
 
 
-def _none(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-  """Fails: the image is for another decoder."""
-  del encoded, window
-  with tf.control_dependencies([tf.debugging.Assert(False, ["Not for this decoder."])]):
-    return tf.zeros((1, 1, 3), tf.uint8)
-
-
 def _window_of(pixels: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
   top, left, height, width = tf.unstack(window)
   return pixels[top : top + height, left : left + width]
 
 
-_WAYS = (*map(_jpeg_part, _RATIOS), *map(_jpeg_whole, _RATIOS), _png, _none)
+# How to decode, and whether to average afterwards: a JPEG only where more than 8 x 8 pixels become
+# one.
+_WAYS = (
+  *((decode(ratio), False) for decode in (_jpeg_part, _jpeg_whole) for ratio in _RATIOS),
+  *((decode(_RATIOS[-1]), True) for decode in (_jpeg_part, _jpeg_whole)),
+  *((_png, averaged) for averaged in (False, True)),
+)
+_COMMON = len(_RATIOS)  # These are always ready, the others only for chunks that need them.
 
 
-def _way(known: tf.Tensor, is_jpeg: tf.Tensor, whole: tf.Tensor, ratio: tf.Tensor) -> tf.Tensor:
-  """(M,) int32 indices into `_WAYS`."""
+def _way(
+  known: tf.Tensor, is_jpeg: tf.Tensor, whole: tf.Tensor, ratio: tf.Tensor, factor: tf.Tensor
+) -> tf.Tensor:
+  """(M,) int32 indices into `_WAYS`; -1 for what is left to another decoder."""
+  count = len(_RATIOS)
   exponent = tf.where(ratio == 8, 3, tf.where(ratio == 4, 2, tf.where(ratio == 2, 1, 0)))
-  jpeg = exponent + tf.where(whole, 0, len(_RATIOS))
-  return tf.where(known, tf.where(is_jpeg, jpeg, len(_WAYS) - 2), len(_WAYS) - 1)
+  reduced = exponent + tf.where(whole, 0, count)
+  averaged = tf.where(whole, 2 * count, 2 * count + 1)
+  jpeg = tf.where(factor > 1, averaged, reduced)
+  png = tf.where(factor > 1, 2 * count + 3, 2 * count + 2)
+  return tf.where(known, tf.where(is_jpeg, jpeg, png), -1)

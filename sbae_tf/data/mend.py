@@ -75,13 +75,9 @@ class Mender:
       size, one = tf.shape(pixels)[tf.newaxis, :2], tf.ones((1,), tf.int32)
       part = cut(slot[tf.newaxis], size, one, one)
       top, left, height, width = tf.unstack(part.window[0])
-      image = augmentation.resample(
-        pixels[top : top + height, left : left + width],
-        part.factor[0],
-        part.corners[0],
-        image_size=self._image_size,
-      )
-      return image, tf.ensure_shape(chosen, ())
+      pixels = pixels[top : top + height, left : left + width]
+      image = augmentation.resample(pixels, image_size=self._image_size, factor=part.factor[0])
+      return augmentation.turn(image[tf.newaxis], part.turned)[0], tf.ensure_shape(chosen, ())
 
     def mended() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
       slots = tf.where(~ok)

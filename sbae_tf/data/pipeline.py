@@ -17,9 +17,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from sbae_tf import runtime
 from sbae_tf.data import augmentation, data_service, order
 from sbae_tf.data.augmentation import Cut
 from sbae_tf.data.decode import CutFunction, decode
+from sbae_tf.data.inline_map import inline_map
 from sbae_tf.data.mend import Mender
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
@@ -66,7 +68,8 @@ def train_dataset(
     max_pixels: an image with more is skipped, by its header.
     service: `grpc://host:port` of a tf.data service whose workers read and decode; they find the
       images under the same names. Empty: this process does.
-    parallel_calls: chunks of images that are loaded at a time; None leaves it to `tf.data`.
+    parallel_calls: chunks of images that are loaded at a time; None for some more than there are
+      processors, and with a service as `tf.data` finds best.
     prefetch: batches that are made ahead; None leaves it to `tf.data`.
 
   Returns:
@@ -139,7 +142,7 @@ def train_dataset(
     # Not a range up to a large number: several workers ask each other before every step of a
     # finite dataset whether all of them still have data.
     dataset = tf.data.Dataset.counter(tf.constant(first, tf.int64), size)
-    dataset = dataset.map(load, num_parallel_calls=_or_autotune(parallel_calls))
+    dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))
   dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
   if size != batch_size:
     dataset = dataset.rebatch(batch_size, drop_remainder=True)
@@ -214,7 +217,7 @@ def evaluation_dataset(
     return {"image": images, "label": tf.gather(labels, index)}
 
   dataset = tf.data.Dataset.range(0, count, size)
-  dataset = dataset.map(load, num_parallel_calls=_or_autotune(parallel_calls))
+  dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))
   dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
   dataset = dataset.rebatch(batch_size)
   return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
@@ -261,27 +264,47 @@ def _load(
 
 def _read(source: Source, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """The bytes (M,) of those of C images that can be read, and their slots (M,) int64."""
-  count = tf.size(index, tf.int64)
-  files = tf.data.Dataset.from_tensor_slices((tf.range(count), index))
-  read_run: Callable[[tf.Tensor], tf.Tensor] = source.read
-  if source.read_run is not None:
-    files, read_run = files.batch(source.run_length), source.read_run
+  count, length = tf.size(index, tf.int64), source.run_length
+  slots = tf.range(count)
+  read_run, is_run = source.read_run, source.is_run
+  if read_run is None or is_run is None:
+    return _each(source.read, slots, index, remote=source.remote)
 
-  @tf.autograph.experimental.do_not_convert
-  def read(slot: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return slot, read_run(index)
+  def runs(numbers: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(numbers, (-1, length))
 
-  files = files.map(
-    read,
-    num_parallel_calls=_READS if source.remote else None,
+  def together() -> tuple[tf.Tensor, tf.Tensor]:
+    read, encoded = _each(read_run, runs(slots), runs(index), remote=source.remote)
+    return tf.reshape(read, [-1]), tf.reshape(encoded, [-1])
+
+  return tf.cond(
+    tf.cond(
+      count % length == 0, lambda: tf.reduce_all(is_run(runs(index))), lambda: tf.constant(False)
+    ),
+    together,
+    lambda: _each(source.read, slots, index, remote=source.remote),
   )
-  files = files.ignore_errors()
-  if source.read_run is not None:
-    files = files.unbatch()
+
+
+def _each(
+  read: Callable[[tf.Tensor], tf.Tensor], slots: tf.Tensor, index: tf.Tensor, *, remote: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """What `read` gives for the rows of `index` where it raises no error, and those of `slots`."""
+
+  def one(slot: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return slot, read(index)
+
+  rows = tf.data.Dataset.from_tensor_slices((slots, index))
+  if remote:
+    unconverted = tf.autograph.experimental.do_not_convert(one)
+    rows = rows.map(unconverted, num_parallel_calls=_READS)
+  else:
+    rows = inline_map(rows, one)
   # Never empty, so that there always is a batch to take.
-  files = files.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), "")))
-  slots, encoded = files.batch(count + 1).get_single_element()
-  return slots[:-1], encoded[:-1]
+  last = tf.zeros_like(slots[0]), tf.fill(tf.shape(slots)[1:], "")
+  rows = rows.ignore_errors().concatenate(tf.data.Dataset.from_tensors(last))
+  done, encoded = rows.batch(tf.shape(slots, tf.int64)[0] + 1).get_single_element()
+  return done[:-1], encoded[:-1]
 
 
 def _draws(start: tf.Tensor, *, count: int, seed: int) -> tf.Tensor:
@@ -310,6 +333,11 @@ def _labels(source: Source) -> tf.Tensor:
 
 def _multiple(count: int, of: int) -> int:
   return -(-count // of) * of
+
+
+def _or_some_more(count: int | None) -> int:
+  # More than processors: chunks wait for their turn. `tf.data`'s choice left some processors idle.
+  return runtime.processors() + 6 if count is None else count
 
 
 def _or_autotune(count: int | None) -> int:

@@ -26,8 +26,8 @@ class Records:
   first: int = 0
 
 
-def build(shards: Sequence[Records], image_key: str) -> tuple[Reader, Reader]:
-  """Makes `Source.read` and `Source.read_run`.
+def build(shards: Sequence[Records], image_key: str) -> tuple[Reader, Reader, Reader]:
+  """Makes `Source.read`, `Source.read_run` and `Source.is_run`.
 
   Every read opens its file anew, without a buffer, at the record's place: TensorFlow has no other
   op that reads a part of a file, and this one compares the checksums as well.
@@ -37,7 +37,8 @@ def build(shards: Sequence[Records], image_key: str) -> tuple[Reader, Reader]:
     image_key: the feature of each record that is returned.
 
   Returns:
-    The functions from () int64 to () string and from (L,) int64 to (L,) string.
+    The functions from () int64 to () string, from (L,) int64 to (L,) string, and from (R, L) int64
+    to (R,) bool.
   """
   with tf.device("cpu:0"):
     paths = tf.constant([shard.path for shard in shards])
@@ -60,7 +61,7 @@ def build(shards: Sequence[Records], image_key: str) -> tuple[Reader, Reader]:
     dataset = _take(from_file(index), tf.constant(1, tf.int64))
     return tf.io.parse_single_example(_single(dataset, []), features)[image_key]
 
-  def read_contiguous(indices: tf.Tensor) -> tf.Tensor:
+  def read_run(indices: tf.Tensor) -> tf.Tensor:
     count = tf.size(indices, tf.int64)
     dataset = tf.raw_ops.BatchDatasetV2(
       input_dataset=_take(from_file(indices[0]), count),
@@ -69,24 +70,16 @@ def build(shards: Sequence[Records], image_key: str) -> tuple[Reader, Reader]:
       output_types=[tf.string],
       output_shapes=[tf.TensorShape([None])],
     )
-    return tf.io.parse_example(_single(dataset, [None]), features)[image_key]
-
-  def read_each(indices: tf.Tensor) -> tf.Tensor:
-    # Not tf.map_fn: its loop makes the whole function slower even where it is not taken.
-    dataset = tf.data.Dataset.from_tensor_slices(indices).map(read)
-    return dataset.batch(tf.size(indices, tf.int64)).get_single_element()
-
-  def read_run(indices: tf.Tensor) -> tf.Tensor:
-    files = tf.gather(shard_of, indices)
-    steps = indices - tf.range(tf.size(indices, tf.int64))
-    encoded = tf.cond(
-      tf.reduce_all((steps == indices[0]) & (files == files[0])),
-      lambda: read_contiguous(indices),
-      lambda: read_each(indices),
-    )
+    encoded = tf.io.parse_example(_single(dataset, [None]), features)[image_key]
     return tf.ensure_shape(encoded, indices.shape)
 
-  return read, read_run
+  def is_run(indices: tf.Tensor) -> tf.Tensor:
+    files = tf.gather(shard_of, indices)
+    steps = indices - tf.range(tf.shape(indices, tf.int64)[-1])
+    same = (steps == steps[..., :1]) & (files == files[..., :1])
+    return tf.reduce_all(same, axis=-1)
+
+  return read, read_run, is_run
 
 
 def _take(dataset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -23,8 +23,8 @@ from sbae_tf.data import source as source_lib
 _EXTENSION = ".tfrecord"
 # A record is its length (8 bytes), that one's checksum (4), the data and its checksum (4).
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-# NumPy reads an array's header by `ast.parse`, which fails in threads before CPython 3.11.8 and 3.12.2:
-# "AST constructor recursion depth mismatch".
+# NumPy reads an array's header by `ast.parse`, which before CPython 3.11.8 and 3.12.2 fails in
+# threads: "AST constructor recursion depth mismatch".
 _ONE_AT_A_TIME = threading.Lock()
 
 

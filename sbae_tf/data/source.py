@@ -28,8 +28,9 @@ class Source:
     description: one line that says what this is and how much of it, for the log.
     run_length: L, how many images that lie together are best read together; 1 where it does not
       matter. Shuffling keeps such runs, aligned to multiples of L, in one piece.
-    read_run: with `run_length` above 1: takes (L,) int64 indices and returns (L,) strings, as
-      `read` does one by one, but faster where the indices are a run.
+    read_run: with `run_length` above 1: takes a run, (L,) int64 indices, and returns (L,) strings,
+      as `read` does one by one, but faster.
+    is_run: whether the images lie so that `read_run` may read them: from (R, L) int64 to (R,) bool.
     remote: whether a read waits for a network, so that many should wait at once.
     portable: whether `read` also runs in another process: no Python function is in it.
     shares: the mixture, as (images, weight) of each part in the order of the images; empty where
@@ -48,6 +49,7 @@ class Source:
   description: str
   run_length: int = 1
   read_run: Callable[[tf.Tensor], tf.Tensor] | None = None
+  is_run: Callable[[tf.Tensor], tf.Tensor] | None = None
   remote: bool = False
   portable: bool = True
   shares: tuple[tuple[int, float], ...] = ()
@@ -95,13 +97,14 @@ class Source:
     indices = np.asarray(indices, np.int64)
     with tf.device("cpu:0"):
       lookup = tf.constant(indices)
-    read_run = self.read_run
+    read_run, is_run = self.read_run, self.is_run
     return dataclasses.replace(
       self,
       names=Taken(self.names, indices),
       labels=None if self.labels is None else self.labels[indices],
       read=lambda index: self.read(tf.gather(lookup, index)),
       read_run=read_run and (lambda indices: read_run(tf.gather(lookup, indices))),
+      is_run=is_run and (lambda indices: is_run(tf.gather(lookup, indices))),
       description=description,
     )
 

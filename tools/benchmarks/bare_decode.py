@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import itertools
 import pathlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -85,8 +86,8 @@ def simplejpeg_batches(cuts: Sequence[crops.Cut], decode: str) -> Iterator[int]:
 def tensorflow_batches(cuts: Sequence[crops.Cut]) -> Iterator[int]:
   """Decodes the crops alone with TensorFlow, one after another.
 
-  The loop is a sequential map of `tf.data` on one thread: eagerly, each image would cost the way
-  from Python into three operations.
+  The loop is a map of `tf.data` on the calling thread: eagerly, each image would cost the way from
+  Python into three operations.
 
   Args:
     cuts: what to decode, again and again.
@@ -97,31 +98,41 @@ def tensorflow_batches(cuts: Sequence[crops.Cut]) -> Iterator[int]:
   runtime.import_quietly("tensorflow")
   import tensorflow as tf
 
+  from sbae_tf.data.inline_map import inline_map
+
   tf.config.threading.set_intra_op_parallelism_threads(1)
   tf.config.threading.set_inter_op_parallelism_threads(1)
-  ratios = (1, 2, 4, 8)
+  paths, boxes = tf.constant([cut.path for cut in cuts]), tf.constant([cut.box for cut in cuts])
 
-  def cropped(ratio: int, encoded: tf.Tensor, box: tf.Tensor) -> Callable[[], tf.Tensor]:
-    return lambda: tf.raw_ops.DecodeAndCropJpeg(
-      contents=encoded, crop_window=box, channels=3, ratio=ratio, fancy_upscaling=False
+  def decode(ratio: int, number: tf.Tensor) -> tf.Tensor:
+    return tf.size(
+      tf.raw_ops.DecodeAndCropJpeg(
+        contents=tf.io.read_file(tf.gather(paths, number)),
+        crop_window=tf.gather(boxes, number),
+        channels=3,
+        ratio=ratio,
+        fancy_upscaling=False,
+      )
     )
 
-  def decode(path: tf.Tensor, which: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-    encoded = tf.io.read_file(path)
-    return tf.size(tf.switch_case(which, [cropped(ratio, encoded, box) for ratio in ratios]))
-
+  # Without a choice of the ratio in the graph, and without a change of thread for every image.
+  datasets = []
+  for ratio in sorted({cut.reduction for cut in cuts}):
+    numbers = [number for number, cut in enumerate(cuts) if cut.reduction == ratio]
+    dataset = tf.data.Dataset.from_tensor_slices(np.array(numbers, np.int64)).repeat()
+    datasets.append(inline_map(dataset, functools.partial(decode, ratio)))
+  which = [cut.reduction for cut in cuts]
   options = tf.data.Options()
   options.autotune.enabled = False
+  options.experimental_optimization.apply_default_optimizations = False
   options.threading.private_threadpool_size = 1
   options.threading.max_intra_op_parallelism = 1
-  dataset = tf.data.Dataset.from_tensor_slices(
-    (
-      [cut.path for cut in cuts],
-      [ratios.index(cut.reduction) for cut in cuts],
-      [cut.box for cut in cuts],
-    )
+  ratios = sorted(set(which))
+  order = tf.data.Dataset.from_tensor_slices(
+    np.array([ratios.index(ratio) for ratio in which], np.int64)
   )
-  dataset = dataset.repeat().map(decode).batch(crops.BATCH_SIZE).with_options(options)
+  dataset = tf.data.Dataset.choose_from_datasets(datasets, order.repeat())
+  dataset = dataset.batch(crops.BATCH_SIZE).with_options(options)
   for sizes in dataset:
     yield int(sizes.shape[0])
 
