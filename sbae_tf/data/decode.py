@@ -23,7 +23,7 @@ CutFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Cut]
 
 # To the bit what Pillow reads. TensorFlow's default is 1.2 levels off on average, up to 8 in fine
 # JPEGs, and saves 1 to 3% of the time.
-_DCT = "INTEGER_ACCURATE"
+DCT = "INTEGER_ACCURATE"
 _RATIOS = (1, 2, 4, 8)  # A static argument of TensorFlow's decoder.
 
 
@@ -60,19 +60,19 @@ def decode(
   way = _way(known, is_jpeg, header.whole, parts.ratio, parts.factor)
 
   def decoded(ways: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
-    chunks = [_decoded(number, way, encoded, parts, image_size=image_size) for number in ways]
-    # The last: what a slot without an image holds. And so the dataset is never empty.
-    nothing = tf.zeros((image_size, image_size, 3), tf.uint8)
-    chunks.append(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), nothing)))
-    return (
-      functools.reduce(tf.data.Dataset.concatenate, chunks).batch(count + 1).get_single_element()
-    )
+    """The indices of what is decoded in these ways, the inputs, and after the last a black one."""
+    groups = [_decoded(number, way, encoded, parts, image_size=image_size) for number in ways]
+    nothing = (tf.constant(-1, tf.int64), tf.zeros((image_size, image_size, 3), tf.uint8))
+    groups.append(tf.data.Dataset.from_tensors(nothing))
+    everything = functools.reduce(tf.data.Dataset.concatenate, groups)
+    return everything.batch(count + 1).get_single_element()
 
-  done, images = tf.cond(
-    tf.reduce_any(way >= _COMMON),
-    lambda: decoded(range(len(_WAYS))),
-    lambda: decoded(range(_COMMON)),
-  )
+  def with_rare() -> tuple[tf.Tensor, tf.Tensor]:
+    rare, images = decoded(range(_COMMON, len(_WAYS)))
+    return tf.concat([rare[:-1], common], 0), tf.concat([images[:-1], common_images], 0)
+
+  common, common_images = decoded(range(_COMMON))
+  done, images = tf.cond(tf.reduce_any(way >= _COMMON), with_rare, lambda: (common, common_images))
   done = tf.gather(slots, done[:-1])[:, tf.newaxis]
   place = tf.tensor_scatter_nd_update(
     tf.fill(count[tf.newaxis], tf.size(done)), done, tf.range(tf.size(done))
@@ -106,14 +106,14 @@ def _decoded(
 def _jpeg_part(ratio: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
   """Decodes a window of a JPEG and no line after it."""
   return lambda encoded, window: tf.image.decode_and_crop_jpeg(
-    encoded, window, channels=3, ratio=ratio, dct_method=_DCT
+    encoded, window, channels=3, ratio=ratio, dct_method=DCT
   )
 
 
 def _jpeg_whole(ratio: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
   """Decodes to the end, so that a truncated file is an error, whatever the window."""
   return lambda encoded, window: _window_of(
-    tf.image.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method=_DCT), window
+    tf.image.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method=DCT), window
   )
 
 
@@ -133,7 +133,7 @@ _WAYS = (
   *((decode(_RATIOS[-1]), True) for decode in (_jpeg_part, _jpeg_whole)),
   *((_png, averaged) for averaged in (False, True)),
 )
-_COMMON = len(_RATIOS)  # These are always ready, the others only for chunks that need them.
+_COMMON = len(_RATIOS)  # So many are always tried, the others only where a chunk needs them.
 
 
 def _way(

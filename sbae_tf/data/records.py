@@ -18,7 +18,7 @@ from sbae_tf.data.names import Names
 from sbae_tf.data.record_reader import Records
 from sbae_tf.data.record_scan import scan
 
-# With small images runs of 8 cost 3% of the pipeline's speed against runs of 16; longer ones shuffle
+# With small images runs of 8 cost 3% of the speed that runs of 16 have; longer ones shuffle
 # worse.
 _RUN_LENGTH = 16
 

@@ -18,7 +18,7 @@ from sbae_tf.data.augmentation import DRAWS, Cut
 ALL = {"area": (1.0, 1.0), "aspect": (1.0, 1.0)}  # Of a square image: the whole of it.
 USUAL = {"area": (0.25, 1.0), "aspect": (3 / 4, 4 / 3)}
 WIDE = {"area": (0.004, 1.0), "aspect": (1 / 2, 2.0)}
-FIELDS = ("ratio", "window", "factor", "corners", "transposed")
+FIELDS = ("ratio", "window", "factor", "turned")
 
 # How a camera stores an upright picture, by its EXIF orientation: where the stored first row and
 # first column lie in what is seen (EXIF 2.32, table of tag 274).
@@ -96,12 +96,8 @@ def _reduce(stored: np.ndarray, ratio: int) -> np.ndarray:
 def _resample(image_size: int) -> Callable[..., tf.Tensor]:
   """In a graph, which does many images faster."""
   return tf.function(
-    functools.partial(augmentation.resample, image_size=image_size),
-    input_signature=[
-      tf.TensorSpec((None, None, 3), tf.uint8),
-      tf.TensorSpec((), tf.int32),
-      tf.TensorSpec((4,), tf.float32),
-    ],
+    lambda pixels, factor: augmentation.resample(pixels, image_size=image_size, factor=factor),
+    input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32)],
   )
 
 
@@ -109,12 +105,16 @@ def _inputs(stored: np.ndarray, cut: Cut, *, image_size: int) -> np.ndarray:
   """(M, S, S, 3) uint8: M cuts of one picture."""
   reduced = {ratio: _reduce(stored, ratio) for ratio in set(cut.ratio.numpy())}
   images = []
-  for ratio, window, factor, corners in zip(cut.ratio.numpy(), cut.window, cut.factor, cut.corners):
+  for ratio, window, factor in zip(cut.ratio.numpy(), cut.window, cut.factor):
     top, left, height, width = window.numpy()
     pixels = reduced[ratio][top : top + height, left : left + width]
     assert pixels.shape[:2] == (height, width) and min(top, left) >= 0
-    images.append(_resample(image_size)(tf.constant(pixels), factor, corners))
-  return augmentation.turn(tf.stack(images), cut.transposed).numpy()
+    image = _resample(image_size)(tf.constant(pixels), factor)
+    if factor == 1:
+      same = augmentation.resample(tf.constant(pixels), image_size=image_size)
+      np.testing.assert_array_equal(image, same)
+    images.append(image)
+  return augmentation.turn(tf.stack(images), cut.turned).numpy()
 
 
 def _random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -138,13 +138,28 @@ def _slope_picture(height: int, width: int) -> np.ndarray:
 def _centers(start: float, extent: float, image_size: int) -> np.ndarray:
   """Where the centers of the input's pixels lie; the first pixel's of the picture is at 0.
 
-  Half-pixel centers; but where the part is enlarged, its first and last pixel's centers are the
-  input's, since beyond them there is nothing to interpolate.
+  Half-pixel centers; where the part is enlarged, its outermost pixels go on to its edge.
   """
-  step = extent / image_size
-  if step < 1:
-    return start + np.linspace(0, extent - 1, image_size)
-  return start + (np.arange(image_size) + 0.5) * step - 0.5
+  centers = (np.arange(image_size) + 0.5) * extent / image_size - 0.5
+  return start + np.clip(centers, 0, extent - 1)
+
+
+def _decoded_boxes(cut: Cut, size: tuple[int, int], orientation: int) -> np.ndarray:
+  """(M, 4): the parts of an upright picture of (H, W) pixels that the windows of cuts show.
+
+  The last pixel after reduction counts as whole, also where there is less of it in the picture.
+  """
+  rows, columns = (
+    np.pad(STORED[orientation](index), ((0, 8), (0, 8)), mode="reflect", reflect_type="odd")
+    for index in np.indices(size)
+  )
+  boxes = []
+  for ratio, window in zip(cut.ratio.numpy(), cut.window.numpy()):
+    top, left, height, width = window * ratio
+    part = slice(top, top + height), slice(left, left + width)
+    box = [(index[part].min(), np.ptp(index[part]) + 1) for index in (rows, columns)]
+    boxes.append(np.transpose(box).ravel())
+  return np.array(boxes)
 
 
 def _expected(box: tuple[int, ...], image_size: int, *, mirrored: bool = False) -> np.ndarray:
@@ -262,12 +277,17 @@ def test_the_input_is_the_upright_box_mirrored_and_resized(orientation, mirrored
     )
     assert cut.ratio.numpy().max() <= largest_ratio
     reductions |= set(zip(cut.ratio.numpy().tolist(), cut.factor.numpy().tolist()))
-    for box, image in zip(boxes, _inputs(stored, cut, image_size=image_size)):
+    decoded = _decoded_boxes(cut, size, orientation)
+    # Rounded to whole pixels after reduction, from the box's first edge and from its last.
+    ratio = cut.ratio.numpy()[:, np.newaxis]
+    assert (np.abs(decoded[:, :2] - boxes[:, :2]) * 2 <= ratio).all()
+    last, box_last = decoded[:, :2] + decoded[:, 2:], boxes[:, :2] + boxes[:, 2:]
+    assert (np.abs(last - box_last) * 2 <= ratio).all()
+    for box, image in zip(decoded, _inputs(stored, cut, image_size=image_size)):
       difference = image - _expected(box, image_size, mirrored=mirrored)
-      # Rounded by half a level; and parts of reduced pixels count as their whole, which is a third
-      # of a pixel of the picture. A shift by half of one is a level everywhere.
-      np.testing.assert_allclose(difference, 0, atol=1.1, err_msg=f"{box} {largest_ratio}")
-      np.testing.assert_allclose(difference.mean((0, 1)), 0, atol=0.6)
+      # Rounded by half a level, twice where pixels were reduced.
+      np.testing.assert_allclose(difference, 0, atol=1.01, err_msg=f"{box} {largest_ratio}")
+      np.testing.assert_allclose(difference.mean((0, 1)), 0, atol=0.51)
   assert {(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 3), (2, 2), (4, 3), (8, 3)} <= reductions
 
 
@@ -279,7 +299,8 @@ def test_sides_that_the_ratio_does_not_divide(orientation, size):
   stored = STORED[orientation](_slope_picture(*size))
   cut = _random_cut(stored.shape[:2], draws, image_size=8, orientation=orientation, largest_ratio=8)
   assert {4, 8} <= set(cut.ratio.numpy())
-  for box, image in zip(_boxes(size, draws), _inputs(stored, cut, image_size=8)):
+  boxes = _decoded_boxes(cut, size, orientation)
+  for box, image in zip(boxes, _inputs(stored, cut, image_size=8)):
     difference = image - _expected(box, 8)
     np.testing.assert_allclose(difference, 0, atol=2)
     # Only in the last rows or columns.
@@ -315,12 +336,12 @@ def test_tensorflows_decoder_reduces_so(orientation, subsampling):
     stored.shape[:2], draws, image_size=image_size, orientation=orientation, largest_ratio=8
   )
   assert {4, 8} <= set(cut.ratio.numpy())
-  for i, box in enumerate(_boxes(size, draws)):
+  for i, box in enumerate(_decoded_boxes(cut, size, orientation)):
     pixels = tf.image.decode_and_crop_jpeg(
       stream.getvalue(), cut.window[i], channels=3, ratio=int(cut.ratio[i])
     )
-    image = augmentation.resample(pixels, cut.factor[i], cut.corners[i], image_size=image_size)
-    image = augmentation.turn(image[tf.newaxis], cut.transposed[i : i + 1])[0]
+    image = augmentation.resample(pixels, image_size=image_size, factor=cut.factor[i])
+    image = augmentation.turn(image[tf.newaxis], cut.turned[i : i + 1])[0]
     difference = image.numpy() - _expected(box, image_size)
     np.testing.assert_allclose(difference, 0, atol=2.5)
     np.testing.assert_allclose(difference.mean((0, 1)), 0, atol=0.7)
@@ -336,11 +357,12 @@ def test_no_more_is_decoded_than_needed_and_little_is_left_to_reduce(largest_rat
   there = -(-sizes // ratio[:, np.newaxis])
   start, extent = cut.window.numpy()[:, :2], cut.window.numpy()[:, 2:]
   assert (start >= 0).all() and (extent >= 1).all() and (start + extent <= there).all()
-  # The whole box, and less than a pixel more to either side.
+  # The box, to the nearest pixel after reduction; the last one may stand for less.
   first, last = start * ratio[:, np.newaxis], (start + extent) * ratio[:, np.newaxis]
+  last = np.where(start + extent == there, np.minimum(last, sizes), last)
   box_last = boxes[:, :2] + boxes[:, 2:]
-  assert (first <= boxes[:, :2]).all() and (boxes[:, :2] < first + ratio[:, np.newaxis]).all()
-  assert (last >= box_last).all() and (last - ratio[:, np.newaxis] < box_last).all()
+  assert (np.abs(first - boxes[:, :2]) * 2 <= ratio[:, np.newaxis]).all()
+  assert (np.abs(last - box_last) * 2 <= ratio[:, np.newaxis]).all()
   scale = boxes[:, 2:].min(axis=1) / 32
   assert (ratio == np.minimum(2 ** np.clip(np.log2(scale), 0, 3).astype(int), largest_ratio)).all()
   assert (factor == np.maximum(scale // ratio, 1)).all()
@@ -397,9 +419,9 @@ def test_flip_does_not_change_where_the_crop_is():
   plain, flipped = (_random_cut((50, 70), draws, image_size=16, flip=f) for f in (False, True))
   np.testing.assert_array_equal(plain.window, flipped.window)
   mirrored = draws[:, 0] < 0.5
-  exchanged = plain.corners.numpy()[:, [0, 3, 2, 1]]
-  np.testing.assert_array_equal(flipped.corners[mirrored], exchanged[mirrored])
-  np.testing.assert_array_equal(flipped.corners[~mirrored], plain.corners[~mirrored])
+  assert not plain.turned.numpy().any()
+  np.testing.assert_array_equal(flipped.turned.numpy()[:, 1], mirrored)
+  assert not flipped.turned.numpy()[:, [0, 2]].any()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -412,7 +434,11 @@ def test_the_central_square_is_evaluations(size, largest_ratio, orientation):
   cut = _central_cut(
     stored.shape[:2], image_size=8, orientation=orientation, largest_ratio=largest_ratio
   )
-  np.testing.assert_allclose(_inputs(stored, cut, image_size=8)[0], _expected(box, 8), atol=0.51)
+  decoded = _decoded_boxes(cut, size, orientation)[0]
+  assert (np.abs(decoded - box) <= cut.ratio.numpy()).all()
+  np.testing.assert_allclose(
+    _inputs(stored, cut, image_size=8)[0], _expected(decoded, 8), atol=1.01
+  )
 
 
 @pytest.mark.parametrize("size", [(24, 40), (40, 24), (24, 24), (24, 31)])
@@ -465,7 +491,7 @@ def test_reduction_does_not_alias(largest_ratio):
 @pytest.mark.parametrize("image_size", [1, 7, 96])
 @pytest.mark.parametrize("largest_ratio", [1, 8])
 def test_no_border_appears_on_a_white_image(image_size, largest_ratio):
-  """`crop_and_resize` is black where rounding puts a sample point outside."""
+  """Nothing outside of the window is read, however small it is."""
   generator = np.random.default_rng(9)
   sizes = [(1, 1), (1, 500), (500, 1), (2, 2), (3, 1000), (97, 95), (96, 96), (8, 2000)]
   sizes = np.concatenate([sizes, generator.integers(1, 700, (150, 2))]).astype(np.int32)
@@ -480,11 +506,11 @@ def test_no_border_appears_on_a_white_image(image_size, largest_ratio):
     ),
   ]
   for cut in cuts:
-    for size, window, factor, corners in zip(sizes, cut.window, cut.factor, cut.corners):
+    for size, window, factor in zip(sizes, cut.window, cut.factor):
       white = tf.fill((window[2], window[3], 3), tf.constant(255, tf.uint8))
-      image = _resample(image_size)(white, factor, corners)
+      image = _resample(image_size)(white, factor)
       assert image.shape == (image_size, image_size, 3)
-      assert tf.reduce_min(image) == 255, (size, window, factor, corners)
+      assert tf.reduce_min(image) == 255, (size, window, factor)
 
 
 def test_interpolation_keeps_within_the_colors_of_the_image():
@@ -502,11 +528,17 @@ def test_interpolation_keeps_within_the_colors_of_the_image():
     assert images.mean() == pytest.approx(part.mean(), abs=12)
 
 
-def test_only_what_is_to_be_is_transposed():
-  images = np.stack([_random_image(4, 4, seed) for seed in range(3)])
-  for transposed in np.ndindex(2, 2, 2):
-    expected = [i.swapaxes(0, 1) if t else i for i, t in zip(images, transposed)]
-    turned = augmentation.turn(tf.constant(images), tf.constant(np.array(transposed, bool)))
+def test_only_what_is_to_be_is_turned():
+  """Top with bottom, left with right, then rows with columns: each image as its own flags say."""
+  exchanges = (lambda i: i[::-1], lambda i: i[:, ::-1], lambda i: i.swapaxes(0, 1))
+  flags = np.array(list(np.ndindex(2, 2, 2)), bool)
+  images = np.stack([_random_image(4, 4, seed) for seed in range(8)])
+  for chosen in (flags, flags[::-1], np.zeros_like(flags), np.ones_like(flags), flags[[3] * 8]):
+    expected = images.copy()
+    for image, flag in zip(expected, chosen):
+      for exchange, wanted in zip(exchanges, flag):
+        image[:] = exchange(image).copy() if wanted else image
+    turned = augmentation.turn(tf.constant(images), tf.constant(chosen))
     np.testing.assert_array_equal(turned, expected)
 
 
@@ -526,11 +558,11 @@ def test_cuts_are_the_same_eagerly_in_graphs_and_in_data():
     return tuple(getattr(cut, name) for name in FIELDS)
 
   def make(draws: tf.Tensor) -> tf.Tensor:
-    _, window, factor, corners, transposed = cut(draws[tf.newaxis])
+    _, window, factor, turned = cut(draws[tf.newaxis])
     top, left, height, width = tf.unstack(window[0])
     pixels = image[top : top + height, left : left + width]
-    result = augmentation.resample(pixels, factor[0], corners[0], image_size=32)
-    return augmentation.turn(result[tf.newaxis], transposed)[0]
+    result = augmentation.resample(pixels, image_size=32, factor=factor[0])
+    return augmentation.turn(result[tf.newaxis], turned)[0]
 
   in_graph = tf.function(cut, input_signature=[tf.TensorSpec((None, DRAWS), tf.float32)])
   for eager, graph in zip(cut(draws), in_graph(draws)):

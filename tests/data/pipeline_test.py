@@ -301,7 +301,11 @@ def test_runs_are_read_together_and_break_up_where_one_fails(tmp_path, run_lengt
     with tf.control_dependencies([noted]):
       return tf.map_fn(single.read, indices, fn_output_signature=tf.string)
 
-  source = dataclasses.replace(single, run_length=run_length, read_run=read_run)
+  def is_run(indices: tf.Tensor) -> tf.Tensor:
+    steps = indices[:, 1:] - indices[:, :-1]
+    return tf.reduce_all(steps == 1, axis=1)
+
+  source = dataclasses.replace(single, run_length=run_length, read_run=read_run, is_run=is_run)
   batches = _batches(_train(source, batch_size=8), 5)
   assert sorted(_order(batches)) == list(range(40))
   assert all(run == list(range(run[0], run[0] + run_length)) for run in asked)
@@ -315,6 +319,12 @@ def test_runs_are_read_together_and_break_up_where_one_fails(tmp_path, run_lengt
 
   broken = dataclasses.replace(source, read_run=fails)
   _assert_equal(_batches(_train(broken, batch_size=8), 5), batches)
+
+  # An order that breaks runs up, and chunks that no run fills.
+  asked.clear()
+  apart = dataclasses.replace(source, is_run=lambda runs: runs[:, 0] < 0)
+  _assert_equal(_batches(_train(apart, batch_size=8), 5), batches)
+  assert not asked
 
 
 def test_a_data_service_gives_the_same_batches(tmp_path):

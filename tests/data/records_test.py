@@ -72,13 +72,15 @@ def _reads(source: source_lib.Source) -> list[list[bytes]]:
   indices = [tf.constant(i, tf.int64) for i in range(len(source))]
   function = tf.function(source.read)
   dataset = tf.data.Dataset.range(len(source)).map(source.read, num_parallel_calls=4)
-  runs = tf.data.Dataset.range(len(source)).batch(source.run_length)
-  runs = runs.map(source.read_run, num_parallel_calls=2).unbatch()
+  runs = []
+  for run in tf.data.Dataset.range(len(source)).batch(3):
+    together = bool(source.is_run(run[tf.newaxis])[0])
+    runs += source.read_run(run).numpy().tolist() if together else map(source.read, run)
   return [
     [source.read(index).numpy() for index in indices],
     [function(index).numpy() for index in indices],
     list(dataset.as_numpy_iterator()),
-    list(runs.as_numpy_iterator()),
+    runs,
   ]
 
 
@@ -92,29 +94,21 @@ def test_every_image_is_read_in_every_way(tmp_path, write, counts):
   assert source.portable and not source.remote and not source.shares
 
 
-def test_any_indices_are_read_as_a_run(tmp_path):
+def test_only_neighbors_in_one_file_are_a_run(tmp_path):
   _write_plain(tmp_path)
   source = records.build(str(tmp_path))
-  for indices in ([3, 4, 5, 6, 7], [8, 9, 10], [2, 1, 0], [28, 0, 1], [4], [7, 7, 7], [6, 8, 10]):
-    run = source.read_run(tf.constant(indices, tf.int64)).numpy().tolist()
-    assert run == [_image(i) for i in indices], indices
-
-
-def test_a_run_in_one_file_is_read_at_once(tmp_path, monkeypatch):
-  """The point of runs: else they cost as much as single reads."""
-  _write_plain(tmp_path)
-  source = records.build(str(tmp_path))
-  taken, original = [], tf.raw_ops.TakeDataset
-
-  def take(count: tf.Tensor, **options: object) -> tf.Tensor:
-    taken.append(int(tf.get_static_value(count)))
-    return original(count=count, **options)
-
-  monkeypatch.setattr(tf.raw_ops, "TakeDataset", take)
-  for indices, expected in (([8, 9, 10, 11], 4), ([4, 5, 6, 7], 1), ([8, 9, 10, 12], 1)):
-    taken.clear()
-    source.read_run(tf.constant(indices, tf.int64))
-    assert taken == [expected], indices
+  ends = set(np.cumsum(COUNTS).tolist())
+  for length in (1, 2, 4):
+    starts = np.arange(sum(COUNTS) - length + 1)
+    runs = starts[:, np.newaxis] + np.arange(length)
+    expected = [not ends & set(range(start + 1, start + length)) for start in starts.tolist()]
+    assert source.is_run(tf.constant(runs)).numpy().tolist() == expected
+    assert any(expected)
+    for run in runs[expected]:
+      images = tf.function(source.read_run)(tf.constant(run))
+      assert images.numpy().tolist() == [_image(i) for i in run]
+  others = [[2, 1, 0], [7, 7, 7], [6, 8, 10]]
+  assert not source.is_run(tf.constant(others, tf.int64)).numpy().any()
 
 
 def test_manifest_gives_names_and_labels(tmp_path):

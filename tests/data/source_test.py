@@ -70,12 +70,18 @@ def test_images_may_have_no_class():
 
 
 def test_a_subset_reads_runs_too():
-  source = _source(run_length=2, read_run=tf.strings.as_string)
+  source = _source(
+    run_length=2, read_run=tf.strings.as_string, is_run=lambda runs: runs[:, 1] == runs[:, 0] + 1
+  )
   subset = source.subset([4, 2, 1], "").subset([2, 0], "")
   assert subset.run_length == 2
+  assert source.is_run(tf.constant([[0, 1], [1, 0]])).numpy().tolist() == [True, False]
+  subset = source.subset([4, 2, 1], "").subset([2, 1, 0], "")
+  assert subset.is_run(tf.constant([[0, 1], [1, 2]])).numpy().tolist() == [True, False]
+  subset = subset.subset([0, 2], "")
   run = tf.function(subset.read_run)(tf.constant([0, 1], tf.int64))
   assert run.numpy().tolist() == [b"1", b"4"]
-  assert _source().subset([0], "").read_run is None
+  assert _source().subset([0], "").read_run is _source().subset([0], "").is_run is None
 
 
 def test_a_mixture_has_no_subset():

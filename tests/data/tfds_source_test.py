@@ -95,9 +95,9 @@ def test_images_labels_and_splits_are_those_of_tensorflow_datasets(data_dir, suf
   assert _numbers(source) == [int(item["image"][0, 0, 0]) for item in items]
   assert source.labels.tolist() == [int(item["label"]) for item in items]
   assert source.class_names == tuple(CLASSES)
-  run = tf.range(min(8, len(source)), dtype=tf.int64)
-  encoded = [source.read(index).numpy() for index in run]
-  assert source.read_run(run).numpy().tolist() == encoded
+  run = tf.range(min(2, len(source)), dtype=tf.int64)
+  assert bool(source.is_run(run[tf.newaxis])[0])
+  assert source.read_run(run).numpy().tolist() == [source.read(index).numpy() for index in run]
   assert tfds_source.build(f"tfds:tiny{suffix}").labels is None
 
 
