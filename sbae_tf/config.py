@@ -273,9 +273,20 @@ class PretrainConfig:
   seed: int = _field(0, "Seed of weights, crops and order.", flag="seed")
   strategy: str = _field(
     "default",
-    "'default' (one device) or 'mirrored' (every GPU of the machine).",
+    "'default' (TensorFlow places), 'one_device', or 'mirrored' (every GPU of the machine).",
     flag="strategy",
     changes_result=False,
+  )
+  num_devices: int = _field(
+    0,
+    "With --strategy=mirrored: so many devices, the first ones; 0: all.",
+    flag="num_devices",
+    changes_result=False,
+  )
+  precision: str = _field(
+    "float32",
+    "Of the towers: 'float32', 'mixed_bfloat16', or 'mixed_float16' with a loss scale.",
+    flag="precision",
   )
   checkpoints_kept: int = _field(3, "Newest checkpoints that stay.", changes_result=False)
   checkpoint_minutes: float = _field(
@@ -298,7 +309,8 @@ class PretrainConfig:
       raise ValueError(f"Expected `branches` to differ. Received: {'; '.join(names)}.")
     for name, choices in (
       ("color_placement", ("device", "pipeline")),
-      ("strategy", ("default", "mirrored")),
+      ("strategy", ("default", "one_device", "mirrored")),
+      ("precision", ("float32", "mixed_bfloat16", "mixed_float16")),
     ):
       if getattr(self, name) not in choices:
         raise ValueError(
@@ -308,8 +320,13 @@ class PretrainConfig:
       _check_positive_integer(name, getattr(self, name))
     for name in ("learning_rate", "log_seconds", "checkpoint_minutes"):
       _check_positive(name, getattr(self, name))
-    for name in ("steps", "seed"):
+    for name in ("steps", "seed", "num_devices"):
       _check_not_negative(name, getattr(self, name))
+    if self.num_devices > 1 and self.strategy != "mirrored":
+      raise ValueError(
+        f"Expected `strategy` 'mirrored' with `num_devices` {self.num_devices}. "
+        f"Received: '{self.strategy}'."
+      )
     if self.seed >= 2**32:  # NumPy takes no more.
       raise ValueError(f"Expected `seed` below {2**32}. Received: {self.seed}.")
     if self.profile:

@@ -10,6 +10,7 @@ from sbae_tf import plugins
 from sbae_tf.aggregation.aggregation import Features
 from sbae_tf.color.color_space import ColorSpace
 from sbae_tf.config import PretrainConfig
+from sbae_tf.precision import precision_policy
 
 EMBEDDING = "embedding"
 
@@ -44,7 +45,8 @@ class Encoder(tf.Module):
     backbone = plugins.find("backbone", config.backbone.name)
 
     def build_tower(channels: int, name: str) -> tf.keras.Model:
-      tower = backbone.build(channels, **config.backbone.options)
+      with precision_policy(config.precision):
+        tower = backbone.build(channels, **config.backbone.options)
       # A name of its own keeps the towers apart in logs and graphs; Keras 2 has no public way.
       tower._name = name
       return tower
@@ -90,8 +92,8 @@ class Encoder(tf.Module):
       training: whether batch normalization uses the batch.
 
     Returns:
-      Every feature map, (B, h, w, C) under its name, the towers concatenated along C; and under
-      `"embedding"` the mean over the last map's pixels, (B, C).
+      Every feature map, (B, h, w, C) float32 under its name, the towers concatenated along C; and
+      under `"embedding"` the mean over the last map's pixels, (B, C) float32.
 
     Raises:
       ValueError: `images` is not uint8 (B, H, W, 3).
@@ -100,5 +102,6 @@ class Encoder(tf.Module):
     features = self._aggregation.merge(
       self.branch_features(self.branch_inputs(values), training=training)
     )
+    features = {name: tf.cast(value, tf.float32) for name, value in features.items()}
     features[EMBEDDING] = tf.reduce_mean(features[self.feature_names[-1]], axis=(1, 2))
     return features

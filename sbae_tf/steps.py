@@ -6,29 +6,10 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from sbae_tf import plugins, runtime
+from sbae_tf import plugins
 from sbae_tf.config import PretrainConfig
 from sbae_tf.model import Batch, PretrainModel
-
-
-def make_strategy(config: PretrainConfig) -> tf.distribute.Strategy:
-  """The devices to train on.
-
-  Raises:
-    ValueError: the batch does not divide among them.
-  """
-  if config.strategy == "mirrored":
-    with runtime.quiet_logs():
-      strategy = tf.distribute.MirroredStrategy()
-  else:
-    strategy = tf.distribute.get_strategy()
-  replicas = strategy.num_replicas_in_sync
-  if config.batch_size % replicas:
-    raise ValueError(
-      f"Expected `batch_size` to be a multiple of {replicas}, the number of devices. "
-      f"Received: {config.batch_size}."
-    )
-  return strategy
+from sbae_tf.precision import with_loss_scale
 
 
 class Steps:
@@ -68,11 +49,16 @@ class Steps:
       self.schedule = plugins.find("schedule", config.schedule.name).build(
         config.learning_rate, steps_per_epoch, steps, **config.schedule.options
       )
-      self.optimizer = plugins.find("optimizer", config.optimizer.name).build(
+      optimizer = plugins.find("optimizer", config.optimizer.name).build(
         self.schedule, **config.optimizer.options
       )
+      self.optimizer = with_loss_scale(optimizer, config.precision)
       if hasattr(self.optimizer, "build"):  # The legacy ones, which addons has, make slots later.
         self.optimizer.build(self.model.trainable_variables)
+
+  @property
+  def _scales(self) -> bool:
+    return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
   @property
   def device_prepares(self) -> bool:
@@ -99,7 +85,10 @@ class Steps:
         losses = self.model.losses(prepared, training=True)
         # Divided by the global batch here and nowhere else: apply_gradients sums over replicas.
         total = tf.reduce_sum(self.model.total(losses)) / size
-      gradients = tape.gradient(total, variables)
+        scaled = self.optimizer.get_scaled_loss(total) if self._scales else total
+      gradients = tape.gradient(scaled, variables)
+      if self._scales:
+        gradients = self.optimizer.get_unscaled_gradients(gradients)
       self.optimizer.apply_gradients(zip(gradients, variables))
       return {**{name: tf.reduce_sum(loss) / size for name, loss in losses.items()}, "total": total}
 
@@ -138,10 +127,15 @@ class Steps:
 
     Returns:
       Each branch's name and `total` to its mean over all photographs.
+
+    Raises:
+      ValueError: there is none.
     """
     sums: dict[str, tf.Tensor] = {}
     for batch in dataset:
       for name, value in self.evaluate(batch).items():
         sums[name] = sums[name] + value if name in sums else value
+    if not sums:
+      raise ValueError("Expected photographs to evaluate: none of the held-out ones can be read.")
     count = float(sums.pop("count"))
     return {name: float(value) / count for name, value in sums.items()}

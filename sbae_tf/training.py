@@ -22,7 +22,8 @@ from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
 from sbae_tf.progress import Progress
 from sbae_tf.run_folder import RunFolder, write_aside
-from sbae_tf.steps import Steps, make_strategy
+from sbae_tf.steps import Steps
+from sbae_tf.strategies import make_strategy
 
 
 @dataclasses.dataclass(frozen=True)

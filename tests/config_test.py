@@ -279,6 +279,8 @@ _BAD_PRETRAIN = [
   *[("log_seconds", value) for value in _POSITIVES],
   *[("checkpoint_minutes", value) for value in _POSITIVES],
   *[("steps", value) for value in _NOT_NEGATIVE],
+  *[("num_devices", value) for value in (*_NOT_NEGATIVE, 2)],  # Two are for `mirrored`.
+  *[("precision", value) for value in ("", "bfloat16", "float16", None)],
   *[("seed", value) for value in (*_NOT_NEGATIVE, 2**32)],  # NumPy takes 32 bits.
   *[("profile", value) for value in ((0, 3), (-1, 3), (4, 3), (1,), (1, 2, 3), (1.5, 2), ("a", 2))],
   *[("strategy", value) for value in ("", "tpu", "Default", None)],
@@ -347,6 +349,9 @@ def _names(config: type) -> set[str]:
     (PretrainConfig, "profile", (1, 1)),
     (PretrainConfig, "learning_rate", 1),
     (PretrainConfig, "strategy", "mirrored"),
+    (PretrainConfig, "strategy", "one_device"),
+    (PretrainConfig, "num_devices", 1),
+    (PretrainConfig, "precision", "mixed_float16"),
     (PretrainConfig, "color_placement", "pipeline"),
   ],
 )

@@ -72,6 +72,8 @@ _OTHER = {
   "steps": ("10", 10),
   "seed": ("5", 5),
   "strategy": ("mirrored", "mirrored"),
+  "num_devices": ("1", 1),
+  "precision": ("mixed_bfloat16", "mixed_bfloat16"),
   "checkpoints_kept": ("1", 1),
   "checkpoint_minutes": ("0.5", 0.5),
   "log_seconds": ("1", 1.0),
@@ -323,6 +325,8 @@ def test_help_fits_the_screen() -> None:
     ("--data.parallel_calls=-1", "`data.parallel_calls`"),
     ("--profile=3,2", "`profile`"),
     ("--strategy=tpu", "`strategy`"),
+    ("--num_devices=2", "`strategy` 'mirrored' with `num_devices` 2"),
+    ("--precision=half", "`precision`"),
     ("--color_placement=host", "`color_placement`"),
     # Names and options of components.
     ("--preset=nonesuch", "'nonesuch'"),

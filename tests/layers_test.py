@@ -14,14 +14,14 @@ _ROOT = pathlib.Path(__file__).parent.parent / "sbae_tf"
 # From the bottom up; a folder stands for its modules. A module may import what is in a row below
 # its own, and its own folder. A new module belongs in the lowest row that does.
 _LAYERS = (
-  ("config", "plugins", "runtime"),
+  ("config", "plugins", "runtime", "precision"),
   ("color", "data", "backbones", "optimizers", "schedules"),
   ("quantize", "aggregation"),
   ("tasks", "encoder"),
   ("model",),
   ("config_json", "presets", "validation"),
   ("run_folder",),
-  ("export", "pictures", "progress", "steps"),
+  ("export", "pictures", "progress", "steps", "strategies"),
   ("training",),
   ("flags",),
   ("pretrain",),
@@ -32,6 +32,7 @@ _ONLY = {
   "config": set(),
   "plugins": set(),
   "runtime": set(),
+  "precision": set(),
   "data": {"config", "runtime"},
   "backbones": {"runtime"},
   "color": {"runtime"},

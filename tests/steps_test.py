@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sbae_tf.config import Component
-from sbae_tf.steps import Steps, make_strategy
+from sbae_tf.steps import Steps
 
 TWO = ["CPU:0", "CPU:1"]
 
@@ -104,14 +104,6 @@ def test_color_in_the_pipeline_makes_the_same_step(small_config):
     assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4)
 
 
-def test_batch_must_divide_among_devices(small_config, monkeypatch):
-  real = tf.distribute.MirroredStrategy
-  monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: real(TWO))
-  make_strategy(dataclasses.replace(small_config, strategy="mirrored"))
-  with pytest.raises(ValueError, match="`batch_size` to be a multiple of 2"):
-    make_strategy(dataclasses.replace(small_config, strategy="mirrored", batch_size=15))
-
-
 def test_same_seed_same_weights(small_config):
   def build(seed):
     config = dataclasses.replace(small_config, seed=seed)
@@ -121,3 +113,44 @@ def test_same_seed_same_weights(small_config):
   pairs = list(zip(first.variables, again.variables, other.variables))
   assert all(np.array_equal(a.numpy(), b.numpy()) for a, b, _ in pairs)
   assert any(not np.array_equal(a.numpy(), c.numpy()) for a, _, c in pairs)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_as_float32_does(small_config, precision):
+  config = dataclasses.replace(small_config, learning_rate=3e-3)
+  batches = _batches(1) * 20
+  _, plain = _train(config, tf.distribute.get_strategy(), batches)
+  mixed, losses = _train(
+    dataclasses.replace(config, precision=precision), tf.distribute.get_strategy(), batches
+  )
+  assert losses[0]["total"] == pytest.approx(plain[0]["total"], rel=0.02)
+  assert losses[-1]["total"] == pytest.approx(plain[-1]["total"], rel=0.1)
+  assert losses[-1]["total"] != plain[-1]["total"]
+  # What is trained stays float32, and so do heads and losses.
+  assert {variable.dtype for variable in mixed.model.trainable_variables} == {tf.float32}
+  batch = mixed.model.prepare(batches[0])
+  assert {o.dtype for o in mixed.model.outputs(batch.inputs, training=False)} == {tf.float32}
+  half = tf.as_dtype(precision.replace("mixed_", ""))
+  features = mixed.model.encoder.branch_features(batch.inputs, training=False)
+  assert {f.dtype for maps in features for f in maps.values()} == {half}
+  assert {f.dtype for f in mixed.model.encoder(batches[0]).values()} == {tf.float32}
+  assert tf.keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_float16_leaves_a_step_out_whose_gradients_are_not_finite(small_config):
+  config = dataclasses.replace(small_config, precision="mixed_float16")
+  steps = Steps(config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=9)
+  scale = float(steps.optimizer.loss_scale)
+  assert scale > 1
+  weight = steps.model.trainable_variables[0]
+  fine = weight.numpy()
+  weight.assign(tf.fill(weight.shape, 1e30))  # More than float16 holds.
+  before = [variable.numpy() for variable in steps.model.trainable_variables]
+  steps.train(_batches(1)[0])
+  assert float(steps.optimizer.loss_scale) == scale / 2
+  for variable, value in zip(steps.model.trainable_variables, before):
+    np.testing.assert_array_equal(variable.numpy(), value)
+  weight.assign(fine)
+  steps.train(_batches(1)[0])
+  after = [variable.numpy() for variable in steps.model.trainable_variables]
+  assert any((value != old).any() for value, old in zip(after[1:], before[1:]))
