@@ -224,7 +224,7 @@ class DataConfig:
     changes_result=False,
   )
   parallel_calls: int = _field(
-    0, "Groups of photographs decoded at once; 0: as TensorFlow tunes it.", changes_result=False
+    0, "Groups of photographs decoded at once; 0: some more than processors.", changes_result=False
   )
 
   def __post_init__(self) -> None:

@@ -118,24 +118,24 @@ def tensorflow_batches(cuts: Sequence[crops.Cut]) -> Iterator[int]:
     )
 
   # Without a choice of the ratio in the graph, and without a change of thread for every image.
-  datasets = []
-  for ratio in sorted({cut.reduction for cut in cuts}):
-    numbers = [number for number, cut in enumerate(cuts) if cut.reduction == ratio]
-    dataset = tf.data.Dataset.from_tensor_slices(np.array(numbers, np.int64)).repeat()
-    datasets.append(inline_map(dataset, functools.partial(decode, ratio)))
-  which = [cut.reduction for cut in cuts]
+  which = np.array([cut.reduction for cut in cuts], np.int64)
+  ratios, order = np.unique(which, return_inverse=True)
+  datasets = [
+    inline_map(
+      tf.data.Dataset.from_tensor_slices(np.flatnonzero(which == ratio)).repeat(),
+      functools.partial(decode, int(ratio)),
+    )
+    for ratio in ratios
+  ]
+  dataset = tf.data.Dataset.choose_from_datasets(
+    datasets, tf.data.Dataset.from_tensor_slices(order.astype(np.int64)).repeat()
+  )
   options = tf.data.Options()
   options.autotune.enabled = False
   options.experimental_optimization.apply_default_optimizations = False
   options.threading.private_threadpool_size = 1
   options.threading.max_intra_op_parallelism = 1
-  ratios = sorted(set(which))
-  order = tf.data.Dataset.from_tensor_slices(
-    np.array([ratios.index(ratio) for ratio in which], np.int64)
-  )
-  dataset = tf.data.Dataset.choose_from_datasets(datasets, order.repeat())
-  dataset = dataset.batch(crops.BATCH_SIZE).with_options(options)
-  for sizes in dataset:
+  for sizes in dataset.batch(crops.BATCH_SIZE).with_options(options):
     yield int(sizes.shape[0])
 
 
