@@ -56,7 +56,14 @@ EXTRAS_REQUIRE = {
     f"tensorboard-plugin-profile==2.15.2; {TF_2_15}",
     f"tensorboard-plugin-profile==2.24.2; {TF_2_21}",
   ],
-  "test": ["apache-beam", "matplotlib", "mypy>=1.19,<3", "pytest>=8", "pytest-xdist", "ruff==0.17.*"],
+  "test": [
+    "apache-beam",
+    "matplotlib",
+    "mypy>=1.19,<3",
+    "pytest>=8",
+    "pytest-xdist",
+    "ruff==0.17.*",
+  ],
 }
 
 

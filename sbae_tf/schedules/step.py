@@ -8,7 +8,7 @@ import tensorflow as tf
 def build(
   learning_rate: float, steps_per_epoch: int, steps: int, *, drops: int = 2, factor: float = 0.1
 ) -> tf.keras.optimizers.schedules.LearningRateSchedule:
-  """`learning_rate * factor ** i` in the i-th of `drops + 1` equal parts of the run.
+  """`learning_rate * factor ** i` in the i-th of `drops + 1` parts of the run, equal but for the last.
 
   Args:
     learning_rate: at the start.
@@ -29,7 +29,8 @@ def build(
       "Expected options `drops` >= 1 and `factor` in (0, 1) of the schedule. "
       f"Received: {drops}, {factor}."
     )
-  length = max(1, steps // (drops + 1))
-  boundaries = [length * (i + 1) - 1 for i in range(drops)]  # A boundary is the last step before.
-  values = [learning_rate * factor**i for i in range(drops + 1)]
-  return tf.keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+  length = max(1, -(-steps // (drops + 1)))  # Rounded up: else a rest would drop once more.
+  # Not Keras's PiecewiseConstantDecay: it checks itself in every step, on the host.
+  return tf.keras.optimizers.schedules.ExponentialDecay(
+    learning_rate, length, factor, staircase=True
+  )

@@ -19,6 +19,14 @@ def test_exponential_loses_a_tenth_each_epoch():
   np.testing.assert_allclose(_rates(exponential.build(1e-4, 5, 20), 20), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 4, 10, 11, 12])
+def test_step_drops_no_more_often_than_asked(steps):
+  rates = _rates(step.build(1.0, 1, steps, drops=2, factor=0.5), steps)
+  length = -(-steps // 3)
+  np.testing.assert_allclose(rates, 0.5 ** (np.arange(steps) // length), rtol=1e-6)
+  assert rates.min() >= 0.25
+
+
 def test_step_drops_at_even_distances():
   rates = _rates(step.build(1.0, 1, 30, drops=2, factor=0.1), 30)
   np.testing.assert_allclose(rates, [1.0] * 10 + [0.1] * 10 + [0.01] * 10, rtol=1e-5)

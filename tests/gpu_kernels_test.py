@@ -1,0 +1,96 @@
+"""The training step has a GPU kernel for every op: nothing of it falls back to the host.
+
+No GPU is needed for that: TensorFlow's build for GPUs knows its kernels on every machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import kernels, op_def_registry
+
+from sbae_tf.config import Component, PretrainConfig
+from sbae_tf.presets import preset
+from sbae_tf.steps import Steps
+
+pytestmark = pytest.mark.skipif(
+  not tf.test.is_built_with_cuda(), reason="This build of TensorFlow has no GPU kernels."
+)
+
+_FED = {"Placeholder"}  # Arguments, no kernels.
+# `DEFAULT` is every device: kernels that move no numbers, such as those of variables.
+_GPU = {"GPU", "DEFAULT"}
+
+
+def _step(config: PretrainConfig) -> tf.types.experimental.ConcreteFunction:
+  steps = Steps(config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=1)
+  size = config.data.image_size
+  return steps.train.get_concrete_function(tf.TensorSpec((16, size, size, 3), tf.uint8))
+
+
+def _nodes(function: tf.types.experimental.ConcreteFunction) -> list[tf.compat.v1.NodeDef]:
+  graph = function.graph.as_graph_def()
+  return [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+
+
+def _gpu_kernels(node: tf.compat.v1.NodeDef) -> list[object]:
+  """The kernels that may run a node on a GPU, by its types."""
+  return [
+    kernel
+    for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
+    if kernel.device_type in _GPU
+    and all(
+      not constraint.allowed_values.list.type
+      or node.attr[constraint.name].type in constraint.allowed_values.list.type
+      for constraint in kernel.constraint
+    )
+  ]
+
+
+def _on_the_host(node: tf.compat.v1.NodeDef) -> bool:
+  """Whether every kernel reads photographs or numbers computed from them in the host's memory.
+
+  Shapes and indices, which are integers of 32 and 64 bits, belong there.
+  """
+  arguments = op_def_registry.get(node.op).input_arg
+  types = {a.name: tf.as_dtype(node.attr[a.type_attr].type or a.type or 3) for a in arguments}
+  large = {name for name, dtype in types.items() if dtype.is_floating or dtype == tf.uint8}
+  return all(large & set(kernel.host_memory_arg) for kernel in _gpu_kernels(node))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", ["simplenet_lab", "simplenet_rescaled_lab", "simplenet_rgb"])
+def test_every_op_of_the_step_runs_on_a_gpu(name, precision):
+  _check(dataclasses.replace(preset(name), precision=precision))
+
+
+@pytest.mark.parametrize("name", ["resnet18_lab", "alexnet_lab", "split_brain"])
+def test_every_op_of_the_larger_ones_does_too(name):
+  config = preset(name)
+  options = {**config.backbone.options, "width": 0.125}
+  _check(dataclasses.replace(config, backbone=Component(config.backbone.name, options)))
+
+
+def _check(config: PretrainConfig) -> None:
+  function = _step(config)
+  nodes = [node for node in _nodes(function) if node.op not in _FED]
+  assert len(nodes) > 300
+  missing = {node.op for node in nodes if not _gpu_kernels(node)}
+  assert not missing
+  assert not {node.op for node in nodes if _on_the_host(node)}
+  # What is sent to it: photographs of 8 bits.
+  inputs = function.structured_input_signature[0]
+  assert [spec.dtype for spec in tf.nest.flatten(inputs) if isinstance(spec, tf.TensorSpec)] == [
+    tf.uint8
+  ]
+
+
+def test_an_op_without_a_gpu_kernel_is_found():
+  @tf.function
+  def decode(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.image.decode_png(encoded)
+
+  nodes = _nodes(decode.get_concrete_function(tf.TensorSpec((), tf.string)))
+  assert "DecodePng" in {node.op for node in nodes if not _gpu_kernels(node)}
