@@ -8,7 +8,7 @@ import tensorflow as tf
 def build(
   learning_rate: float, steps_per_epoch: int, steps: int, *, drops: int = 2, factor: float = 0.1
 ) -> tf.keras.optimizers.schedules.LearningRateSchedule:
-  """`learning_rate * factor ** i` in the i-th of `drops + 1` parts of the run, equal but for the last.
+  """`learning_rate * factor ** i` in the i-th of `drops + 1` parts, the last the shortest.
 
   Args:
     learning_rate: at the start.
