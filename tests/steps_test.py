@@ -154,3 +154,14 @@ def test_float16_leaves_a_step_out_whose_gradients_are_not_finite(small_config):
   steps.train(_batches(1)[0])
   after = [variable.numpy() for variable in steps.model.trainable_variables]
   assert any((value != old).any() for value, old in zip(after[1:], before[1:]))
+
+
+def test_the_whole_step_compiles_under_xla(small_config):
+  """Color conversion, quantization and the optimizer in it; the same step as without."""
+  strategy = tf.distribute.get_strategy()
+  plain, compiled = (Steps(small_config, strategy, steps_per_epoch=1, steps=2) for _ in range(2))
+  step = tf.function(compiled.train, jit_compile=True, autograph=False)
+  for batch in _batches(2):
+    expected, losses = plain.train(batch), step(batch)
+    for name in expected:
+      assert float(losses[name]) == pytest.approx(float(expected[name]), rel=1e-3)
