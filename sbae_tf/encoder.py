@@ -70,10 +70,7 @@ class Encoder(tf.Module):
       For each branch (B, H, W, len(inputs)) float32, every channel scaled from its range to
       [-1, 1].
     """
-    low = tf.constant([channel.low for channel in self.color.channels], tf.float32)
-    high = tf.constant([channel.high for channel in self.color.channels], tf.float32)
-    scaled = (2 * values - (high + low)) / (high - low)
-    return tuple(self.color.slice(scaled, branch.inputs) for branch in self.config.branches)
+    return tuple(self.color.scale(values, branch.inputs) for branch in self.config.branches)
 
   def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     """For each branch its named feature maps, in order of depth.

@@ -3,6 +3,7 @@
 `python -m tools.benchmark input --photos=FOLDER --small=FOLDER`: images/s of the input pipeline, of
 PyTorch's DataLoader, and of bare JPEG decoding.
 `python -m tools.benchmark memory`: what a text list of ten million names takes.
+`python -m tools.benchmark color`: what color and quantization add to a training step.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tools.benchmarks import color, memory
 from tools.benchmarks import input as input_benchmark
-from tools.benchmarks import memory
 
 # Each has SUMMARY, `add_arguments(parser)` and `run(arguments)`, which raises ValueError for a
 # user's mistake and RuntimeError for what else a line can explain.
-_SUBCOMMANDS = {"input": input_benchmark, "memory": memory}
+_SUBCOMMANDS = {"input": input_benchmark, "memory": memory, "color": color}
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """CIE L*a*b* under D65: lightness L, green to red a, blue to yellow b.
 
 Conversion by `tfio.experimental.color`, which computes CIE 1976 from sRGB (IEC 61966-2-1) with
-the 2-degree observer, as scikit-image does.
+the 2-degree observer, as scikit-image does. It is the definition; on a CPU `_lab_on_cpu` stands in
+for its way from RGB.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 
 from sbae_tf import runtime
+from sbae_tf.color import _lab_on_cpu
 from sbae_tf.color.color_space import ColorSpace
 
 # Over all 2^24 sRGB colors; neutral gray has a = b = 0.
@@ -28,4 +30,5 @@ def build() -> ColorSpace:
     CHANNELS,
     functools.partial(color.rgb_to_lab, **observed),
     functools.partial(color.lab_to_rgb, **observed),
+    encode_on_cpu=_lab_on_cpu.rgb_to_lab,
   )

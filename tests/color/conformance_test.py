@@ -74,3 +74,50 @@ def test_slice_follows_the_names_order(space):
   assert space.slice(values, names).numpy().ravel().tolist() == sorted(range(len(names)))[::-1]
   with pytest.raises(ValueError, match="no channel 'depth'"):
     space.indices(["depth"])
+
+
+def test_the_cpus_way_is_the_definition(space):
+  """XLA takes the definition, which is for accelerators, and a graph on a CPU the other."""
+  images = tf.constant(_all_colors())
+  defined = space.encode_rgb(tf.cast(images, tf.float32) / 255.0).numpy()
+  for jit_compile in (False, True):
+    values = tf.function(space.encode, jit_compile=jit_compile)(images).numpy()
+    np.testing.assert_allclose(values, defined, rtol=0, atol=2e-4)
+
+
+def test_no_gradient_and_so_no_nan(space):
+  """uint8 has none; tfio's own at black would be NaN."""
+  images = tf.zeros((1, 8, 8, 3), tf.uint8)
+  weight = tf.Variable(2.0)
+  with tf.GradientTape() as tape:
+    total = tf.reduce_sum(weight * space.encode(images))
+  assert np.isfinite(tape.gradient(total, weight))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("shape", [(2, 8, 8), (1, 3, 5)])
+def test_scale_takes_the_range_to_plus_minus_one(space, shape, jit_compile):
+  rng = np.random.default_rng(0)
+  low, high = (np.array([getattr(c, end) for c in space.channels]) for end in ("low", "high"))
+  values = rng.uniform(low, high, (*shape, len(low))).astype(np.float32)
+  values[0, 0, 0], values[0, 0, 1] = low, high
+  names = [channel.name for channel in space.channels]
+  for chosen in (names, names[:1], names[1:], names[::-1], [names[2], names[0]]):
+    i = [names.index(name) for name in chosen]
+    scale = tf.function(lambda v, chosen=chosen: space.scale(v, chosen), jit_compile=jit_compile)
+    scaled = scale(tf.constant(values)).numpy()
+    assert scaled.shape == (*shape, len(chosen)) and scaled.dtype == np.float32
+    expected = (2 * values - (high + low)) / (high - low)
+    np.testing.assert_allclose(scaled, expected[..., i], atol=1e-6)
+    assert scaled[0, 0, 0].tolist() == pytest.approx([-1] * len(i), abs=1e-6)
+    assert scaled[0, 0, 1].tolist() == pytest.approx([1] * len(i), abs=1e-6)
+  with pytest.raises(ValueError, match="no channel 'depth'"):
+    space.scale(tf.constant(values), ["depth"])
+
+
+def test_slices_of_neighbors_and_of_others(space):
+  values = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+  names = [channel.name for channel in space.channels]
+  for i in ([0], [1, 2], [0, 2], [2, 1], [0, 1, 2]):
+    got = space.slice(tf.constant(values), [names[k] for k in i])
+    np.testing.assert_array_equal(got, values[..., i])
