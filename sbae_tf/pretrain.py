@@ -15,13 +15,24 @@ from absl import logging
 
 from sbae_tf import flags, runtime
 from sbae_tf.config import PretrainConfig
-from sbae_tf.run_folder import RunFolder
+from sbae_tf.interrupts import Interrupted, Interrupts
+from sbae_tf.run_folder import RunFolder, WriteError
 
 if TYPE_CHECKING:
   from sbae_tf.training import Result
 
+_CANNOT_WRITE = 1
 _USAGE_ERROR = 2
-_INTERRUPTED = 130
+
+_RESUMING = """
+SIGTERM or SIGINT (Ctrl-C) makes a checkpoint and ends the run; a second one, a second later or
+more, ends it at once. However a run ended, the same command resumes it.
+Exit status:
+  0                       the run is complete
+  1                       a file could not be written, such as on a full disk; or a fault
+  2                       a mistake in flags, photographs or folder, told in one line
+  130, 143                SIGINT, SIGTERM
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,26 +42,34 @@ def main(arguments: Sequence[str]) -> int:
     arguments: what follows the program's name.
 
   Returns:
-    The exit status: 0, or 2 after a user's mistake, said in one line.
+    The exit status: 0; 1 where a file could not be written and 2 after a user's mistake, both said
+    in one line; 128 and the signal's number after SIGINT or SIGTERM.
   """
   if {"--help", "-h", "--helpfull", "--helpshort"} & set(arguments):
-    print(flags.help_text(), end="")
+    print(flags.help_text() + _RESUMING, end="")
     return 0
   try:
-    config, workdir = flags.parse(arguments)
-    RunFolder(workdir).check(config)  # Also before TensorFlow, which takes seconds to start.
-    _pretrain(config, workdir)
+    with Interrupts():  # Already while TensorFlow starts.
+      config, workdir = flags.parse(arguments)
+      RunFolder(workdir).check(config)  # Also before TensorFlow, which takes seconds to start.
+      _pretrain(config, workdir)
   except ValueError as error:
     if not _raised_by_package(error):
       raise
-    print(f"pretrain: {' '.join(str(error).split())}", file=sys.stderr)
-    return _USAGE_ERROR
-  except KeyboardInterrupt:
-    print(
-      "pretrain: Interrupted. The same command resumes from the last checkpoint.", file=sys.stderr
+    return _end(str(error), _USAGE_ERROR)
+  except WriteError as error:
+    return _end(str(error), _CANNOT_WRITE)
+  except Interrupted as interrupted:
+    return _end(
+      f"Interrupted by {interrupted}. The same command resumes from the last checkpoint.",
+      interrupted.status,
     )
-    return _INTERRUPTED
   return 0
+
+
+def _end(message: str, status: int) -> int:
+  print(f"pretrain: {' '.join(message.split())}", file=sys.stderr)
+  return status
 
 
 def _raised_by_package(error: ValueError) -> bool:
@@ -69,8 +88,12 @@ def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
   )
   logging.set_verbosity(logging.INFO)
   runtime.silence_tensorflow_logs()
-  runtime.start_tensorflow()
-  from sbae_tf import training  # Here, for it imports TensorFlow.
+  with Interrupts() as interrupts:
+    interrupts.hold()  # An import that is cut short may fail in other ways than it was asked to.
+    runtime.start_tensorflow()
+    from sbae_tf import training  # Here, for it imports TensorFlow.
+
+    interrupts.release()
 
   result = training.train(config, workdir)
   print(_summary(config, result))
@@ -107,4 +130,9 @@ def _summary(config: PretrainConfig, result: Result) -> str:
 
 
 if __name__ == "__main__":
-  sys.exit(main(sys.argv[1:]))
+  exit_status = main(sys.argv[1:])
+  if exit_status > 128:  # By a signal: TensorFlow's own end may take seconds that are not given.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_status)
+  sys.exit(exit_status)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 from absl import logging
 
-from sbae_tf.run_folder import RunFolder
+from sbae_tf.run_folder import RunFolder, writing
 
 
 class Progress:
@@ -41,7 +42,8 @@ class Progress:
       seconds: between two reports.
     """
     self._folder = folder
-    self._writer = tf.summary.create_file_writer(str(folder.tensorboard))
+    with writing(folder.tensorboard, tf.errors.OpError):
+      self._writer = tf.summary.create_file_writer(str(folder.tensorboard))
     self._steps = steps
     self._steps_per_epoch = steps_per_epoch
     self._epochs = -(-steps // steps_per_epoch)
@@ -70,10 +72,19 @@ class Progress:
     first = step == self._reported_step + 1 and self._step_seconds is None
     due = time.monotonic() - self._clock >= self._seconds
     if first or due or epoch_ends or step == self._steps:
-      self._report(step)
+      self.report(step)
 
-  def _report(self, step: int) -> None:
+  def report(self, step: int) -> None:
+    """Tells the mean losses of the steps since the last report, if there are any.
+
+    Before a checkpoint: then a run that goes on from it tells every step once.
+
+    Args:
+      step: how many steps are done.
+    """
     since = step - self._reported_step
+    if not since:
+      return
     # Waits for the device.
     means = {name: float(total) / since for name, total in self._sums.items()}
     seconds = (time.monotonic() - self._clock) / since
@@ -108,16 +119,21 @@ class Progress:
   def record(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes scalars to TensorBoard and to the run's metrics.jsonl."""
     self._folder.add_metrics({"step": step, "time": round(time.time(), 3), **scalars})
-    with self._writer.as_default(step):
+    with self._writing(step):
       for name, value in scalars.items():
         tf.summary.scalar(name, value)
-    self._writer.flush()
 
   def picture(self, step: int, name: str, image: tf.Tensor) -> None:
     """Writes a picture, (H, W, 3) uint8, to TensorBoard."""
-    with self._writer.as_default(step):
+    with self._writing(step):
       tf.summary.image(name, image[None])
-    self._writer.flush()
+
+  @contextlib.contextmanager
+  def _writing(self, step: int) -> Iterator[None]:
+    with writing(self._folder.tensorboard, tf.errors.OpError):
+      with self._writer.as_default(step):
+        yield
+      self._writer.flush()
 
   def resume(self, pause_seconds: float) -> None:
     """Starts the clock again after work that is no step; it counts in the time left."""

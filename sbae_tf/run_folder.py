@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sbae_tf import config_json
 from sbae_tf.config import PretrainConfig
+
+# What is being written has a name of this form until it is whole: hidden, and told by its end.
+_ASIDE = ".{name}.{pid}.aside"
+_ASIDE_GLOB = ".*.aside"
+
+
+class WriteError(RuntimeError):
+  """A file of a run could not be written: the disk is full, or gone."""
 
 
 class RunFolder:
@@ -47,7 +59,7 @@ class RunFolder:
     if not self.path.is_dir():
       raise ValueError(f"--workdir={self.path} is a file. Give a folder.")
     if not self.config_file.exists():
-      if any(self.path.iterdir()):
+      if any(not path.match(_ASIDE_GLOB) for path in self.path.iterdir()):
         raise ValueError(
           f"--workdir={self.path} holds other files and no run. Give a new or an empty folder."
         )
@@ -72,18 +84,72 @@ class RunFolder:
       ValueError: as `check`; or the folder cannot be made.
     """
     self.check(config)
+    with self._making():
+      write_aside(self.config_file, config_json.dumps(config).encode())
+
+  @contextlib.contextmanager
+  def locked(self) -> Iterator[None]:
+    """Keeps the folder, which it makes, to this process for the length of a block.
+
+    What a killed run was writing is removed. The lock goes with the process, however that ends.
+
+    Raises:
+      ValueError: another process has the folder, or it cannot be made.
+    """
+    with self._making():
+      descriptor = os.open(self.path, os.O_RDONLY)
+    try:
+      try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError:
+        raise ValueError(
+          f"Another process is training in --workdir={self.path}. Wait for its end, or end it."
+        ) from None
+      except OSError:
+        pass  # Some network file systems have no locks.
+      for folder in (self.path, self.checkpoints):
+        for path in folder.glob(_ASIDE_GLOB):
+          _remove(path)
+      yield
+    finally:
+      os.close(descriptor)
+
+  @contextlib.contextmanager
+  def _making(self) -> Iterator[None]:
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      write_aside(self.config_file, config_json.dumps(config).encode())
+      yield
     except OSError as error:
       raise ValueError(f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
 
-  def keep_metrics_until(self, step: int) -> None:
-    """Drops what was measured after a step: a resumed run measures it again."""
-    if self.metrics.exists():
-      lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-      kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-      write_aside(self.metrics, "".join(kept).encode())
+  def log_sizes(self) -> dict[str, int]:
+    """The length of each file that only grows, in bytes: what `rewind` takes.
+
+    So much of them is on the disk afterwards, power cut or not.
+    """
+    sizes = {}
+    for path in self._logs():
+      with writing(path):
+        _sync(path)
+      sizes[path.relative_to(self.path).as_posix()] = path.stat().st_size
+    return sizes
+
+  def rewind(self, sizes: Mapping[str, int]) -> None:
+    """Cuts the files that only grow back to what they were: a resumed run tells the rest again.
+
+    Args:
+      sizes: what `log_sizes` gave; files that are not in it are removed.
+    """
+    for path in self._logs():
+      size = sizes.get(path.relative_to(self.path).as_posix())
+      if size is None:
+        path.unlink()
+      elif size < path.stat().st_size:
+        os.truncate(path, size)
+
+  def _logs(self) -> list[pathlib.Path]:
+    events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
+    return [path for path in (self.metrics, *events) if path.exists()]
 
   def add_metrics(self, values: dict[str, Any]) -> None:
     """Appends a line to `metrics`.
@@ -91,12 +157,108 @@ class RunFolder:
     Args:
       values: JSON scalars; `step` among them.
     """
-    with self.metrics.open("a", encoding="utf-8") as file:
+    with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
       file.write(json.dumps(values) + "\n")
 
 
+@contextlib.contextmanager
+def writing(path: pathlib.Path, *errors: type[Exception]) -> Iterator[None]:
+  """Says in one line what could not be written in a block, and what to do.
+
+  Args:
+    path: what the block writes.
+    *errors: what it raises beside `OSError` where that fails.
+
+  Raises:
+    WriteError: it failed.
+  """
+  expected: tuple[type[Exception], ...] = (OSError, *errors)
+  try:
+    yield
+  except expected as error:
+    reason = getattr(error, "strerror", None) or str(error)
+    # TensorFlow's: {{node}} path; reason [Op:name]
+    reason = " ".join(reason.split()).partition(" [Op:")[0].rpartition("; ")[2]
+    raise WriteError(
+      f"Cannot write {path}: {reason}. Make room or mend the disk; the same command then resumes "
+      "from the last checkpoint."
+    ) from error
+
+
 def write_aside(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file under another name and renames it: under its own name it is whole or absent."""
-  aside = path.with_name(f".{path.name}.{os.getpid()}")
-  aside.write_bytes(content)
+  """Writes a file under another name and renames it: under its own name it is whole or absent.
+
+  That holds after a power cut, too.
+  """
+  aside = _aside(path)
+  try:
+    aside.write_bytes(content)
+    _sync(aside)
+    os.replace(aside, path)
+  finally:
+    aside.unlink(missing_ok=True)
+  _sync(path.parent)
+
+
+@contextlib.contextmanager
+def folder_aside(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Has a folder written under another name, and renames it at the end of the block.
+
+  Under its own name it is whole or absent, after a power cut, too. A folder that is there already
+  is replaced.
+
+  Args:
+    path: the folder's own name.
+
+  Yields:
+    What the block shall make, and fill.
+  """
+  around = _aside(path)
+  try:
+    around.mkdir(parents=True)
+    inside = around / path.name
+    yield inside
+    for written in (*inside.rglob("*"), inside):
+      _sync(written)
+    if path.exists():
+      os.replace(path, around / "replaced")
+    os.replace(inside, path)
+  finally:
+    _remove(around)
+  _sync(path.parent)
+
+
+def link_aside(path: pathlib.Path, target: str) -> None:
+  """Makes a symbolic link, or makes one that is there point elsewhere, in one go."""
+  if path.is_symlink() and os.readlink(path) == target:
+    return
+  aside = _aside(path)
+  aside.symlink_to(target)
   os.replace(aside, path)
+
+
+def remove_aside(path: pathlib.Path) -> None:
+  """Removes a folder so that under its own name it is whole or absent."""
+  aside = _aside(path)
+  os.replace(path, aside)
+  _remove(aside)
+
+
+def _aside(path: pathlib.Path) -> pathlib.Path:
+  return path.with_name(_ASIDE.format(name=path.name, pid=os.getpid()))
+
+
+def _remove(path: pathlib.Path) -> None:
+  if path.is_dir() and not path.is_symlink():
+    shutil.rmtree(path, ignore_errors=True)
+  else:
+    path.unlink(missing_ok=True)
+
+
+def _sync(path: pathlib.Path) -> None:
+  """Waits until a file, or a folder's list of names, is on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

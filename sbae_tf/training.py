@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -14,14 +15,16 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from sbae_tf import pictures, runtime, validation
+from sbae_tf import pictures, validation
+from sbae_tf.checkpoints import Checkpoints, Saved
 from sbae_tf.config import PretrainConfig
 from sbae_tf.data import pipeline, sources
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
+from sbae_tf.interrupts import Interrupted, Interrupts
 from sbae_tf.progress import Progress
-from sbae_tf.run_folder import RunFolder, write_aside
+from sbae_tf.run_folder import RunFolder, folder_aside, write_aside, writing
 from sbae_tf.steps import Steps
 from sbae_tf.strategies import make_strategy
 
@@ -40,7 +43,7 @@ class Result:
 
   folder: RunFolder
   steps: int
-  heldout: dict[str, float]
+  heldout: Mapping[str, float]
   parameters: int
 
 
@@ -51,41 +54,47 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
   and `encoder/`, a SavedModel. Seeds Python's, NumPy's and TensorFlow's global generators with
   the configuration's seed.
 
+  However an earlier run ended, going on ends with the weights of a run that never stopped; to the
+  bit where computation itself repeats: on a CPU with as many threads. In the main thread, SIGTERM
+  and SIGINT make a checkpoint first, and a second one ends the process at once.
+
   Args:
     config: what to train.
     workdir: the run's folder; new, empty, or of a run of the same configuration.
 
   Raises:
     ValueError: the configuration, the data or the folder does not do; nothing has been written
-      then. Or too many photographs cannot be read; names the first of them.
+      then. Or too many photographs cannot be read, and names the first of them; or no checkpoint
+      can be read.
+    WriteError: the disk is full, or the like. Earlier checkpoints stay.
+    Interrupted: SIGTERM or SIGINT came; a `KeyboardInterrupt`. The same call goes on.
   """
-  validation.validate(config)
-  for remark in validation.remarks(config):
-    logging.warning(remark)
-  folder = RunFolder(workdir)
-  folder.check(config)
-  train, heldout = sources.open_sources(config.data)
-  steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
-  total = config.steps or config.epochs * steps_per_epoch
-  limit = config.data.max_skipped
-  if config.profile and config.profile[1] > total:
-    raise ValueError(
-      f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
-      f"{config.profile[1]}."
-    )
-  steps = Steps(config, make_strategy(config), steps_per_epoch=steps_per_epoch, steps=total)
-  # Before anything is written: they may not read.
-  panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
-  folder.open(config)
-  run = _Run(
-    *(config, folder, steps, train, heldout, panel_images),
-    steps_per_epoch=steps_per_epoch,
-    total=total,
-  )
-  done = run.restore()
-  losses = run.train(done) if done < total else {}
-  if losses or not folder.encoder.exists():
-    export_encoder(steps.model.encoder, folder.encoder)
+  with Interrupts() as interrupts:
+    validation.validate(config)
+    for remark in validation.remarks(config):
+      logging.warning(remark)
+    folder = RunFolder(workdir)
+    folder.check(config)
+    train, heldout = sources.open_sources(config.data)
+    steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
+    total = config.steps or config.epochs * steps_per_epoch
+    limit = config.data.max_skipped
+    if config.profile and config.profile[1] > total:
+      raise ValueError(
+        f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
+        f"{config.profile[1]}."
+      )
+    steps = Steps(config, make_strategy(config), steps_per_epoch=steps_per_epoch, steps=total)
+    # Before anything is written: they may not read.
+    panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
+    with folder.locked():
+      folder.open(config)
+      run = _Run(
+        *(config, folder, steps, train, heldout, panel_images, interrupts),
+        steps_per_epoch=steps_per_epoch,
+        total=total,
+      )
+      losses = run.run()
   parameters = sum(int(tf.size(v)) for v in steps.model.variables)
   return Result(folder, total, losses, parameters)
 
@@ -104,6 +113,7 @@ class _Run:
     train: Source,
     heldout: Source,
     panel_images: tf.Tensor,
+    interrupts: Interrupts,
     *,
     steps_per_epoch: int,
     total: int,
@@ -117,70 +127,112 @@ class _Run:
       len(train) + len(heldout), limit=config.data.max_skipped, file=folder.skipped
     )
     self._panel_images = panel_images
+    self._interrupts = interrupts
     self._steps_per_epoch = steps_per_epoch
     self._total = total
-    self._done = tf.Variable(0, dtype=tf.int64, name="steps_done")
-    self._manager = tf.train.CheckpointManager(
-      tf.train.Checkpoint(model=steps.model, optimizer=steps.optimizer, steps_done=self._done),
-      str(folder.checkpoints),
-      max_to_keep=config.checkpoints_kept,
+    self._profiled_from: int | None = None  # The first step of a profile in progress.
+    self._checkpoints = Checkpoints(
+      folder.checkpoints,
+      tf.train.Checkpoint(model=steps.model, optimizer=steps.optimizer),
+      kept=config.checkpoints_kept,
     )
 
-  def restore(self) -> int:
-    """Reads the last checkpoint, if any, and returns how many steps were done."""
-    if self._manager.restore_or_initialize():
-      logging.info("Resuming from step %d of %d.", int(self._done), self._total)
-    self._folder.keep_metrics_until(int(self._done))
-    return int(self._done)
+  def run(self) -> Mapping[str, float]:
+    """Does what is left to do; returns the held-out losses at the end, none if it was nothing."""
+    saved = self._checkpoints.restore() or Saved(0)
+    self._folder.rewind(saved.logs)
+    if saved.step:
+      logging.info("Resuming from step %d of %d.", saved.step, self._total)
+    losses = saved.heldout
+    if saved.step < self._total or not losses:
+      losses = self._train(saved)
+    elif self._folder.encoder.exists():
+      return {}
+    encoder = self._folder.encoder
+    with writing(encoder, tf.errors.OpError), folder_aside(encoder) as aside:
+      export_encoder(self._steps.model.encoder, aside)
+    return losses
 
-  def train(self, done: int) -> dict[str, float]:
-    """Trains from the step after `done` to the end; returns the held-out losses there."""
+  def _train(self, saved: Saved) -> Mapping[str, float]:
+    """Trains from a checkpoint to the end; returns the held-out losses there."""
     logging.info("Training on %s.", self._source.description)
     logging.info("Holding out %s.", self._heldout.description)
-    config = self._config
     progress = Progress(
       self._folder,
-      first_step=done,
+      first_step=saved.step,
       steps=self._total,
       steps_per_epoch=self._steps_per_epoch,
-      batch_size=config.batch_size,
+      batch_size=self._config.batch_size,
       schedule=self._steps.schedule,
-      seconds=config.log_seconds,
+      seconds=self._config.log_seconds,
     )
-    heldout = self._distribute(_evaluation_dataset(config, self._heldout, self._skipped))
-    batches = self._batches(done)
-    losses: dict[str, float] = {}
-    saved = time.monotonic()
-    for step in range(done + 1, self._total + 1):
+    try:
+      losses = self._loop(saved, progress)
+    finally:
+      progress.close()
+      if self._profiled_from is not None:
+        tf.profiler.experimental.stop(save=False)
+    if len(self._skipped):
+      logging.warning("%s; named in %s.", self._skipped, self._folder.skipped)
+    return losses
+
+  def _loop(self, saved: Saved, progress: Progress) -> Mapping[str, float]:
+    heldout = self._distribute(_evaluation_dataset(self._config, self._heldout, self._skipped))
+    losses = saved.heldout
+    if self._ends(saved.step) and not losses:  # It was interrupted there.
+      self._interrupts.hold()
+      losses = self._checkpoint(saved.step, heldout, progress)
+      self._interrupts.release()
+    batches = self._batches(saved.step)
+    last_checkpoint = time.monotonic()
+    for step in range(saved.step + 1, self._total + 1):
       self._profile(step, starts=True)
       with tf.profiler.experimental.Trace("train", step_num=step, _r=1):
         start = time.monotonic()
         batch = _reading(lambda: next(batches), self._skipped)
         waited = time.monotonic() - start
         step_losses = self._steps.train(batch)
+      # Not before: until the first step is done, which takes long, a signal loses nothing.
+      self._interrupts.hold()
       self._profile(step, starts=False)
       progress.add(step_losses, step, waited=waited)
-      ends = step % self._steps_per_epoch == 0 or step == self._total
-      if ends or time.monotonic() - saved > 60 * config.checkpoint_minutes:
-        pause = time.monotonic()
-        if ends:
-          losses = self._look(step, heldout, progress)
-        self._save(step)
-        saved = time.monotonic()
-        progress.resume(saved - pause)
-    progress.close()
-    if len(self._skipped):
-      logging.warning("%s; named in %s.", self._skipped, self._folder.skipped)
+      due = time.monotonic() - last_checkpoint > 60 * self._config.checkpoint_minutes
+      if self._ends(step) or due or self._interrupts.received:
+        losses = self._checkpoint(step, heldout, progress)
+        last_checkpoint = time.monotonic()
+    self._interrupts.release()
     return losses
 
-  def _save(self, step: int) -> None:
-    self._done.assign(step)
-    with runtime.quiet_logs():
-      self._manager.save(checkpoint_number=step)
+  def _ends(self, step: int) -> bool:
+    """Whether the held-out loss belongs to a step."""
+    return step > 0 and (step % self._steps_per_epoch == 0 or step == self._total)
+
+  def _checkpoint(
+    self, step: int, heldout: tf.data.Dataset, progress: Progress
+  ) -> Mapping[str, float]:
+    """Saves a step, after a look at the held-out loss where that belongs to it, and returns this.
+
+    Raises:
+      Interrupted: a signal came. The step is saved: without the look if that was cut short.
+    """
+    start = time.monotonic()
+    progress.report(step)
+    losses: dict[str, float] = {}
+    if self._ends(step):
+      with contextlib.suppress(Interrupted):  # `check` raises it again.
+        losses = self._look(step, heldout, progress)
+    saving = time.monotonic()
+    self._checkpoints.save(Saved(step, losses, self._folder.log_sizes()))
+    if self._interrupts.received:
+      seconds = time.monotonic() - saving
+      logging.info("Interrupted: saved step %d of %d in %.1f s.", step, self._total, seconds)
+    self._interrupts.check()
+    progress.resume(time.monotonic() - start)
+    return losses
 
   def _look(self, step: int, heldout: tf.data.Dataset, progress: Progress) -> dict[str, float]:
     """Held-out losses and pictures."""
-    losses = _reading(lambda: self._steps.heldout_losses(heldout), self._skipped)
+    losses = _reading(lambda: self._steps.heldout_losses(self._watched(heldout)), self._skipped)
     branches = ", ".join(f"{k} {v:.3f}" for k, v in losses.items() if k != "total")
     logging.info("step %d  held-out loss %.3f (%s)", step, losses["total"], branches)
     progress.record(step, {f"heldout/{name}": loss for name, loss in losses.items()})
@@ -189,19 +241,29 @@ class _Run:
     progress.picture(step, "filters", pictures.filters(self._steps.model))
     png = io.BytesIO()
     Image.fromarray(panel).save(png, "PNG")
-    write_aside(self._folder.panel, png.getvalue())
+    with writing(self._folder.panel):
+      write_aside(self._folder.panel, png.getvalue())
     return losses
+
+  def _watched(self, dataset: Iterable[_T]) -> Iterator[_T]:
+    """The dataset; ends by `Interrupted` once a signal came."""
+    for batch in dataset:
+      self._interrupts.check()
+      yield batch
 
   def _profile(self, step: int, *, starts: bool) -> None:
     if not self._config.profile:
       return
     first, last = self._config.profile
-    if starts and step == first:
+    # Within them too: a resumed run may begin there.
+    if starts and self._profiled_from is None and first <= step <= last:
       tf.profiler.experimental.start(str(self._folder.tensorboard))
-    elif not starts and step == min(last, self._total) and step >= first:
+      self._profiled_from = step
+    elif not starts and self._profiled_from is not None and step == last:
       tf.test.experimental.sync_devices()
       tf.profiler.experimental.stop()
-      logging.info("Wrote a profile of steps %d to %d.", first, step)
+      logging.info("Wrote a profile of steps %d to %d.", self._profiled_from, step)
+      self._profiled_from = None
 
   def _distribute(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
     dataset = dataset.map(lambda example: example["image"])

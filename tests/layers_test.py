@@ -14,14 +14,14 @@ _ROOT = pathlib.Path(__file__).parent.parent / "sbae_tf"
 # From the bottom up; a folder stands for its modules. A module may import what is in a row below
 # its own, and its own folder. A new module belongs in the lowest row that does.
 _LAYERS = (
-  ("config", "plugins", "runtime", "precision"),
+  ("config", "plugins", "runtime", "precision", "interrupts"),
   ("color", "data", "backbones", "optimizers", "schedules"),
   ("quantize", "aggregation"),
   ("tasks", "encoder"),
   ("model",),
   ("config_json", "presets", "validation"),
   ("run_folder",),
-  ("export", "pictures", "progress", "steps", "strategies"),
+  ("checkpoints", "export", "pictures", "progress", "steps", "strategies"),
   ("training",),
   ("flags",),
   ("pretrain",),
@@ -33,6 +33,7 @@ _ONLY = {
   "plugins": set(),
   "runtime": set(),
   "precision": set(),
+  "interrupts": set(),
   "data": {"config", "runtime"},
   "backbones": {"runtime"},
   "color": {"runtime"},
@@ -42,7 +43,8 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ config config_json flags plugins presets pretrain run_folder runtime validation".split()
+  "__init__ config config_json flags interrupts plugins presets pretrain run_folder runtime "
+  "validation".split()
 )
 _SLOW = set(
   "keras keras_cv matplotlib numpy PIL scipy skimage sklearn tensorboard tensorflow tf_keras "

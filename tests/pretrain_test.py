@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 
 import sbae_tf
 from sbae_tf import flags, pretrain
+from sbae_tf.run_folder import WriteError
 
 _ROOT = pathlib.Path(sbae_tf.__file__).parent.parent
 
@@ -35,7 +37,11 @@ def _run(code: str, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("arguments", ["--help", "-h", "--helpfull", "--epochs=x --help"])
 def test_help(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
   assert pretrain.main(arguments.split()) == 0
-  assert capsys.readouterr() == (flags.help_text(), "")
+  out, err = capsys.readouterr()
+  assert out.startswith(flags.help_text()) and err == ""
+  rest = out[len(flags.help_text()) :]
+  assert "the same command resumes" in rest and "130, 143 " in rest
+  assert all(len(line) <= 100 for line in rest.splitlines())
 
 
 def test_help_needs_no_tensorflow(tmp_path: pathlib.Path) -> None:
@@ -50,7 +56,7 @@ def test_help_needs_no_tensorflow(tmp_path: pathlib.Path) -> None:
     tmp_path,
   )
   assert done.stderr == "0 []\n"
-  assert done.stdout == flags.help_text()
+  assert done.stdout.startswith(flags.help_text())
 
 
 def test_a_mistake_in_the_flags_needs_no_tensorflow(tmp_path: pathlib.Path) -> None:
@@ -174,14 +180,29 @@ def test_a_mistake_that_a_run_finds_is_one_line(
   assert capsys.readouterr() == ("", "pretrain: Cannot read a.png.\n")
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interruption_is_one_line(
+  number: int,
+  status: int,
+  tmp_path: pathlib.Path,
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  monkeypatch.setattr(pretrain, "_pretrain", lambda *_: os.kill(os.getpid(), number))
+  assert pretrain.main([f"--workdir={tmp_path / 'run'}"]) == status
+  assert capsys.readouterr() == (
+    "",
+    f"pretrain: Interrupted by {signal.Signals(number).name}. The same command resumes from the "
+    "last checkpoint.\n",
+  )
+
+
+def test_what_cannot_be_written_is_one_line(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-  monkeypatch.setattr(pretrain, "_pretrain", _raises(KeyboardInterrupt()))
-  assert pretrain.main([f"--workdir={tmp_path / 'run'}"]) == 130
-  out, err = capsys.readouterr()
-  assert out == ""
-  assert err.startswith("pretrain: Interrupted.") and err.count("\n") == 1
+  monkeypatch.setattr(pretrain, "_pretrain", _raises(WriteError("Cannot write x:\n full.")))
+  assert pretrain.main([f"--workdir={tmp_path / 'run'}"]) == 1
+  assert capsys.readouterr() == ("", "pretrain: Cannot write x: full.\n")
 
 
 def test_main_hands_on_what_was_asked_for(

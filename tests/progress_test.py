@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from sbae_tf.progress import Progress
-from sbae_tf.run_folder import RunFolder
+from sbae_tf.run_folder import RunFolder, WriteError
 
 
 @pytest.fixture(name="lines")
@@ -69,6 +69,31 @@ def test_a_pause_is_no_step_and_counts_in_the_time_left(tmp_path, lines, clock):
   clock[0] += 6.0
   progress.add(_losses(1.0), 6)
   assert re.search(r"2 images/s  0:00:42 left$", lines[-1])  # Two steps of 6 s, a pause of 30 s.
+
+
+def test_a_report_before_a_checkpoint_tells_each_step_once(tmp_path, lines, clock):
+  folder = RunFolder(tmp_path)
+  progress = _progress(folder)
+  for step in (1, 2, 3):
+    clock[0] += 1.0
+    progress.add(_losses(float(step)), step)
+  progress.report(3)
+  progress.report(3)  # Nothing new.
+  clock[0] += 1.0
+  progress.add(_losses(8.0), 4)
+  assert [(m["step"], m["loss/L->ab"]) for m in _metrics(folder)] == [(1, 1.0), (3, 2.5), (4, 8.0)]
+
+
+def test_a_full_disk_is_said_in_a_line(tmp_path, lines, clock):
+  folder = RunFolder(tmp_path)
+  progress = _progress(folder)
+
+  def flush() -> None:
+    raise tf.errors.ResourceExhaustedError(None, None, "events.out; No space left on device")
+
+  progress._writer.flush = flush
+  with pytest.raises(WriteError, match=f"^Cannot write {folder.tensorboard}: No space left on dev"):
+    progress.add(_losses(1.0), 1)
 
 
 def test_records_scalars_for_plots_and_tensorboard(tmp_path, lines, clock):

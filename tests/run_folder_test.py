@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from sbae_tf import config_json, presets, run_folder
 from sbae_tf.config import Component, DataConfig, PretrainConfig
-from sbae_tf.run_folder import RunFolder
+from sbae_tf.run_folder import RunFolder, WriteError
 
 _CONFIG = PretrainConfig()
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(pathlib.Path(run_folder.__file__).parents[1])}
 
 
 def _snapshot(folder: pathlib.Path) -> dict[str, bytes | None]:
@@ -97,6 +101,15 @@ def test_a_folder_of_other_files_is_refused(name: str, tmp_path: pathlib.Path) -
   assert message == f"--workdir={work} holds other files and no run. Give a new or an empty folder."
 
 
+def test_a_run_killed_before_its_configuration_was_there_goes_on(tmp_path: pathlib.Path) -> None:
+  (tmp_path / ".config.json.123.aside").write_text('{"epo')
+  folder = RunFolder(tmp_path)
+  folder.check(_CONFIG)
+  with folder.locked():
+    folder.open(_CONFIG)
+  assert _snapshot(tmp_path).keys() == {"config.json"}
+
+
 def test_a_file_is_refused(tmp_path: pathlib.Path) -> None:
   (tmp_path / "file").write_text("mine")
   message = _refused(RunFolder(tmp_path / "file"), _CONFIG, tmp_path)
@@ -163,10 +176,6 @@ def test_a_folder_in_the_configuration_s_place_is_refused(tmp_path: pathlib.Path
   assert _refused(folder, _CONFIG, tmp_path).startswith("Cannot read ")
 
 
-def _steps(folder: RunFolder) -> list[int]:
-  return [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()]
-
-
 def test_metrics_are_a_json_object_a_line(tmp_path: pathlib.Path) -> None:
   folder = RunFolder(tmp_path)
   rows: list[dict[str, Any]] = [
@@ -176,36 +185,95 @@ def test_metrics_are_a_json_object_a_line(tmp_path: pathlib.Path) -> None:
   for row in rows:
     folder.add_metrics(row)
   assert [json.loads(line) for line in folder.metrics.read_text().splitlines()] == rows
-  folder.keep_metrics_until(2)
-  assert [json.loads(line) for line in folder.metrics.read_text().splitlines()] == rows
 
 
-@pytest.mark.parametrize(
-  ("step", "kept"), [(0, []), (1, [1, 1]), (2, [1, 1, 2]), (9, [1, 1, 2, 4])]
-)
-def test_metrics_are_kept_until_a_step(step: int, kept: list[int], tmp_path: pathlib.Path) -> None:
+def test_what_only_grows_is_cut_back(tmp_path: pathlib.Path) -> None:
+  """The metrics, TensorBoard's files, and nothing else."""
   folder = RunFolder(tmp_path)
-  for written in (1, 1, 2, 4):
-    folder.add_metrics({"step": written})
-  folder.keep_metrics_until(step)
-  assert _steps(folder) == kept
-  assert _snapshot(tmp_path).keys() == {"metrics.jsonl"}
-
-
-@pytest.mark.parametrize("torn", ['{"step": 2, "lo', "{", '{"step": 2}', '{"step": 1}'])
-def test_a_torn_last_line_is_dropped(torn: str, tmp_path: pathlib.Path) -> None:
-  folder = RunFolder(tmp_path)
+  folder.tensorboard.mkdir()
+  old, new = (folder.tensorboard / f"events.out.tfevents.{i}.host" for i in (1, 2))
+  (folder.tensorboard / "plugins").mkdir()
+  folder.panel.write_bytes(b"a picture")
   folder.add_metrics({"step": 1})
+  old.write_bytes(b"events")
+  then = _snapshot(tmp_path)
+  sizes = folder.log_sizes()
+  assert sizes == {"metrics.jsonl": 12, "tensorboard/events.out.tfevents.1.host": 6}
+  folder.add_metrics({"step": 2})
   with folder.metrics.open("a") as file:
-    file.write(torn)
-  folder.keep_metrics_until(5)
-  folder.add_metrics({"step": 6})
-  assert _steps(folder) == [1, 6]
+    file.write('{"st')  # Killed within a line.
+  old.write_bytes(b"events and others")
+  new.write_bytes(b"of a later process")
+  folder.rewind(sizes)
+  assert _snapshot(tmp_path) == then
+  folder.rewind(sizes)
+  assert _snapshot(tmp_path) == then
+  folder.rewind({})
+  assert _snapshot(tmp_path) == {"panel.png": b"a picture", "tensorboard": None} | {
+    "tensorboard/plugins": None
+  }
 
 
-def test_no_metrics_are_nothing_to_drop(tmp_path: pathlib.Path) -> None:
-  RunFolder(tmp_path).keep_metrics_until(3)
+def test_what_is_shorter_than_it_was_is_left(tmp_path: pathlib.Path) -> None:
+  folder = RunFolder(tmp_path)
+  folder.rewind({"metrics.jsonl": 12})
   assert _snapshot(tmp_path) == {}
+  folder.add_metrics({"step": 1})
+  folder.rewind({"metrics.jsonl": 1000})
+  assert _snapshot(tmp_path) == {"metrics.jsonl": b'{"step": 1}\n'}
+
+
+def test_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
+  folder = RunFolder(tmp_path / "run")
+  for _ in range(2):  # Free again afterwards.
+    with folder.locked():
+      before = _snapshot(tmp_path)
+      with (
+        pytest.raises(ValueError, match=f"^Another process is training in --workdir={folder.path}"),
+        RunFolder(folder.path).locked(),
+      ):
+        pass
+      assert _snapshot(tmp_path) == before
+
+
+def test_the_lock_of_a_dead_process_is_gone(tmp_path: pathlib.Path) -> None:
+  code = """
+import os, sys
+from sbae_tf.run_folder import RunFolder
+with RunFolder(sys.argv[1]).locked():
+  os._exit(7)
+"""
+  process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=_ENVIRONMENT)
+  assert process.returncode == 7
+  with RunFolder(tmp_path).locked():
+    pass
+
+
+def test_a_file_system_without_locks_does(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def flock(*_: Any) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+  monkeypatch.setattr(run_folder.fcntl, "flock", flock)
+  with RunFolder(tmp_path).locked():
+    pass
+
+
+def test_what_killed_runs_left_unfinished_is_removed(tmp_path: pathlib.Path) -> None:
+  folder = RunFolder(tmp_path)
+  folder.open(_CONFIG)
+  folder.checkpoints.mkdir()
+  (folder.checkpoints / "step-00000003").mkdir()
+  whole = _snapshot(tmp_path)
+  (tmp_path / ".panel.png.123.aside").write_bytes(b"half")
+  (tmp_path / ".encoder.123.aside" / "encoder").mkdir(parents=True)
+  (folder.checkpoints / ".step-00000004.123.aside").mkdir()
+  (folder.checkpoints / ".step-00000004.123.aside" / "state.index").write_bytes(b"half")
+  (folder.checkpoints / ".best.123.aside").symlink_to("step-00000003")
+  with folder.locked():
+    assert _snapshot(tmp_path) == whole
+  assert (folder.checkpoints / "step-00000003").is_dir()
 
 
 def test_write_aside_replaces_a_file(tmp_path: pathlib.Path) -> None:
@@ -213,6 +281,112 @@ def test_write_aside_replaces_a_file(tmp_path: pathlib.Path) -> None:
   for content in (b"old and longer", b"new", b""):
     run_folder.write_aside(file, content)
     assert _snapshot(tmp_path) == {"panel.png": content}
+
+
+class _Disk:
+  """Records what reaches the disk, and in which order; ends with an error at a rename."""
+
+  def __init__(self, monkeypatch: pytest.MonkeyPatch, root: pathlib.Path) -> None:
+    self.events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def record_fsync(descriptor: int) -> None:
+      path = pathlib.Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+      self.events.append(f"sync {path.name if path != root else '.'}")
+      fsync(descriptor)
+
+    def record_replace(source: pathlib.Path, target: pathlib.Path) -> None:
+      self.events.append(f"rename {target.name}")
+      replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  disk = _Disk(monkeypatch, tmp_path)
+  run_folder.write_aside(tmp_path / "panel.png", b"content")
+  assert disk.events == [f"sync .panel.png.{os.getpid()}.aside", "rename panel.png", "sync ."]
+
+
+def test_a_folder_is_on_the_disk_before_it_has_its_name(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  disk = _Disk(monkeypatch, tmp_path)
+  with run_folder.folder_aside(tmp_path / "encoder") as aside:
+    (aside / "variables").mkdir(parents=True)
+    (aside / "variables" / "index").write_bytes(b"content")
+    assert not (tmp_path / "encoder").exists()
+  assert set(disk.events[:3]) == {"sync encoder", "sync variables", "sync index"}
+  assert disk.events[3:] == ["rename encoder", "sync ."]
+  assert _snapshot(tmp_path) == {
+    "encoder": None,
+    "encoder/variables": None,
+    "encoder/variables/index": b"content",
+  }
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not(tmp_path: pathlib.Path) -> None:
+  path = tmp_path / "encoder"
+  for content in (b"old", b"new"):
+    with run_folder.folder_aside(path) as aside:
+      aside.mkdir()
+      (aside / content.decode()).write_bytes(content)
+  assert _snapshot(tmp_path) == {"encoder": None, "encoder/new": b"new"}
+  with pytest.raises(KeyboardInterrupt), run_folder.folder_aside(path) as aside:
+    aside.mkdir()
+    (aside / "half").write_bytes(b"half")
+    raise KeyboardInterrupt
+  assert _snapshot(tmp_path) == {"encoder": None, "encoder/new": b"new"}
+
+
+def test_remove_aside_leaves_no_part_under_the_name(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  path = tmp_path / "step"
+  path.mkdir()
+  seen = []
+  remove = run_folder.shutil.rmtree
+
+  def rmtree(removed: pathlib.Path, **options: Any) -> None:
+    seen.append(path.exists())
+    remove(removed, **options)
+
+  monkeypatch.setattr(run_folder.shutil, "rmtree", rmtree)
+  run_folder.remove_aside(path)
+  assert seen == [False]
+  assert _snapshot(tmp_path) == {}
+
+
+def test_link_aside(tmp_path: pathlib.Path) -> None:
+  link = tmp_path / "best"
+  for target in ("a", "b", "b"):
+    run_folder.link_aside(link, target)
+    assert os.readlink(link) == target
+  assert os.listdir(tmp_path) == ["best"]
+
+
+def test_what_cannot_be_written_is_one_line_that_says_why() -> None:
+  class TensorFlowError(Exception):
+    pass
+
+  path = pathlib.Path("run") / "x"
+  why = "No space left on device"
+  for error in (
+    OSError(errno.ENOSPC, why),
+    TensorFlowError(f"{{{{function_node f}}}} /a/b;c.tempstate1;\n {why} [Op:SaveV2]"),
+    TensorFlowError(why),
+  ):
+    with pytest.raises(WriteError) as raised, run_folder.writing(path, TensorFlowError):
+      raise error
+    assert str(raised.value) == (
+      "Cannot write run/x: No space left on device. Make room or mend the disk; the same command "
+      "then resumes from the last checkpoint."
+    )
+  with pytest.raises(TensorFlowError), run_folder.writing(path):
+    raise TensorFlowError
 
 
 def test_write_aside_never_shows_a_part(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sbae_tf import training
+from sbae_tf import checkpoints, training
 from sbae_tf.config import Component, DataConfig
 from sbae_tf.export import load_encoder
+from sbae_tf.interrupts import Interrupted
+from sbae_tf.run_folder import WriteError
 
 
 def _weights(workdir) -> list[np.ndarray]:
@@ -23,11 +27,54 @@ def _metrics(workdir) -> list[dict]:
   return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def _tags(workdir) -> set[str]:
-  """What TensorBoard would show."""
+def _heldout(workdir) -> list[dict]:
+  return [
+    {name: value for name, value in line.items() if name != "time"}
+    for line in _metrics(workdir)
+    if "heldout/total" in line
+  ]
+
+
+def _told(workdir) -> list[tuple[int, str]]:
+  """Step and tag of all that TensorBoard would show, in order."""
   events = [f for f in (workdir / "tensorboard").iterdir() if ".tfevents." in f.name]
   records = (tf.compat.v1.train.summary_iterator(str(file)) for file in events)
-  return {value.tag for file in records for event in file for value in event.summary.value}
+  return sorted(
+    (event.step, value.tag) for file in records for event in file for value in event.summary.value
+  )
+
+
+def _tags(workdir) -> set[str]:
+  return {tag for _, tag in _told(workdir)}
+
+
+def _loss_sum(workdir) -> float:
+  """The losses of all steps in one, from the means that the metrics tell."""
+  total, before = 0.0, 0
+  for line in _metrics(workdir):
+    if "loss/total" in line:
+      total += line["loss/total"] * (line["step"] - before)
+      before = line["step"]
+  return total
+
+
+def _assert_same_run(workdir, whole) -> None:
+  """That a run which was stopped in some way ended as one that was not, to the bit."""
+  for ours, theirs in zip(_weights(workdir), _weights(whole)):
+    np.testing.assert_array_equal(ours, theirs)
+  ours, theirs = (
+    tf.train.load_checkpoint(str(folder / "checkpoints" / "step-00000006" / checkpoints.STATE))
+    for folder in (workdir, whole)
+  )
+  names = set(theirs.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+  assert names < set(ours.get_variable_to_shape_map()) and len(names) > 50
+  for name in names:
+    np.testing.assert_array_equal(ours.get_tensor(name), theirs.get_tensor(name), err_msg=name)
+  assert _heldout(workdir) == _heldout(whole)
+  assert _loss_sum(workdir) == pytest.approx(_loss_sum(whole), rel=1e-6)
+  told = _told(workdir)
+  assert len(set(told)) == len(told)
+  assert not list(workdir.rglob(".*"))
 
 
 @pytest.fixture(scope="module", name="finished")
@@ -43,7 +90,11 @@ def test_leaves_everything(finished):
   assert {p.name for p in workdir.iterdir()} == {
     *("config.json", "tensorboard", "checkpoints", "metrics.jsonl", "panel.png", "encoder")
   }
-  assert tf.train.latest_checkpoint(str(workdir / "checkpoints")).endswith("-6")
+  assert {p.name for p in (workdir / "checkpoints").iterdir()} == {
+    *("best", "step-00000003", "step-00000006")
+  }
+  saved = checkpoints.verify(workdir / "checkpoints" / "step-00000006")
+  assert (saved.step, saved.heldout) == (6, result.heldout)
   panel = tf.io.decode_png((workdir / "panel.png").read_bytes())
   assert panel.shape[2] == 3 and panel.shape[0] > 2 * 32
 
@@ -82,47 +133,215 @@ def test_another_configuration_is_refused(finished):
 def test_the_same_seed_makes_the_same_weights(finished, tmp_path):
   workdir, config, _ = finished
   training.train(config, tmp_path / "again")
-  for ours, theirs in zip(_weights(tmp_path / "again"), _weights(workdir)):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+  _assert_same_run(tmp_path / "again", workdir)
 
 
-def _train_with_a_stop(config, workdir, stop_at, monkeypatch) -> None:
-  """Stops a run within the step after `stop_at`, and starts it again."""
+def _at_step(step, action, monkeypatch) -> None:
+  """Has something done right after a step, once."""
   add = training.Progress.add
 
-  def add_then_stop(self, losses, step, **more):
-    add(self, losses, step, **more)
-    if step == stop_at + 1:
-      raise KeyboardInterrupt
+  def add_and_act(self, losses, done, **more):
+    add(self, losses, done, **more)
+    if done == step:
+      action()
+
+  monkeypatch.setattr(training.Progress, "add", add_and_act)
+
+
+def _kill() -> None:
+  """Leaves everything as it is, as far as that is possible within one process."""
+  raise SystemExit("killed")
+
+
+def _terminate() -> None:
+  os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _train_until(config, workdir, error, monkeypatch, *patches) -> BaseException:
+  with monkeypatch.context() as patch:
+    for function, *arguments in patches:
+      function(*arguments, patch)
+    with pytest.raises(error) as raised:
+      training.train(config, workdir)
+  return raised.value
+
+
+@pytest.mark.parametrize(
+  "stop_after",
+  [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(6, marks=pytest.mark.slow)],
+)
+def test_a_killed_run_goes_on_to_the_same_weights(finished, stop_after, tmp_path, monkeypatch):
+  """Before the first checkpoint, between two, and before the last, whose step is done again."""
+  workdir, config, _ = finished
+  run = tmp_path / "run"
+  _train_until(config, run, SystemExit, monkeypatch, (_at_step, stop_after, _kill))
+  assert not (run / "encoder").exists()
+  training.train(config, run)
+  _assert_same_run(run, workdir)
+
+
+@pytest.mark.slow
+def test_checkpoints_within_an_epoch(finished, tmp_path, monkeypatch):
+  """After every step; as these settings change no weight, the run may go on with others."""
+  workdir, config, _ = finished
+  often = dataclasses.replace(config, checkpoint_minutes=1e-9, checkpoints_kept=1)
+  _train_until(often, tmp_path / "run", SystemExit, monkeypatch, (_at_step, 6, _kill))
+  names = {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()}
+  assert names == {"best", "step-00000003", "step-00000005"}
+  training.train(config, tmp_path / "run")
+  _assert_same_run(tmp_path / "run", workdir)
+
+
+def test_sigterm_makes_a_checkpoint(finished, tmp_path, monkeypatch):
+  workdir, config, _ = finished
+  run = tmp_path / "run"
+  interrupted = _train_until(config, run, Interrupted, monkeypatch, (_at_step, 4, _terminate))
+  assert interrupted.status == 143
+  assert checkpoints.verify(run / "checkpoints" / "step-00000004").heldout == {}
+  assert _metrics(run)[-1]["step"] == 4
+  training.train(config, run)
+  _assert_same_run(run, workdir)
+
+
+@pytest.mark.parametrize(
+  ("step", "batch"),
+  [(3, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 2), (6, 1), (6, 2)))],
+)
+def test_sigterm_while_the_heldout_loss_is_computed(finished, step, batch, tmp_path, monkeypatch):
+  """In the first of two batches the rest is left out, and done first when the run goes on."""
+  workdir, config, result = finished
+  run, calls = tmp_path / "run", []
+  compiled = training.Steps.__dict__["evaluate"]
+
+  def evaluate(self, images):
+    calls.append(images)
+    if len(calls) == batch + 2 * (step == 6):
+      _terminate()
+    return compiled.__get__(self, type(self))(images)
 
   with monkeypatch.context() as patch:
-    patch.setattr(training.Progress, "add", add_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-      training.train(config, workdir)
-  assert not (workdir / "encoder").exists()
-  training.train(config, workdir)
+    patch.setattr(training.Steps, "evaluate", evaluate)
+    with pytest.raises(Interrupted):
+      training.train(config, run)
+  assert len(calls) == batch + 2 * (step == 6)
+  saved = checkpoints.verify(run / "checkpoints" / f"step-{step:08d}")
+  assert bool(saved.heldout) == (batch == 2)
+  assert training.train(config, run).heldout == result.heldout
+  _assert_same_run(run, workdir)
 
 
-@pytest.mark.parametrize("stop_at", [3, 5])
-def test_an_interrupted_run_goes_on_to_the_same_weights(finished, stop_at, tmp_path, monkeypatch):
-  """Stopped after an epoch's checkpoint, and within an epoch, which is then done again."""
+@pytest.mark.slow
+def test_killed_again_while_the_heldout_loss_is_made_up_for(finished, tmp_path, monkeypatch):
+  """After it was told and before it was saved: it is told once in the end."""
   workdir, config, _ = finished
-  _train_with_a_stop(config, tmp_path / "run", stop_at, monkeypatch)
-  for ours, theirs in zip(_weights(tmp_path / "run"), _weights(workdir)):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
-  metrics = _metrics(tmp_path / "run")
-  assert [m["step"] for m in metrics if "heldout/total" in m] == [3, 6]
-  trained = [m["step"] for m in metrics if "loss/total" in m]
-  assert trained == sorted(set(trained))  # What was done again is not told twice.
+  run = tmp_path / "run"
+
+  def at_first_evaluation(patch) -> None:
+    patch.setattr(training.Steps, "heldout_losses", lambda self, data: _signal_then(data))
+
+  def _signal_then(data):
+    _terminate()
+    return list(data)
+
+  _train_until(config, run, Interrupted, monkeypatch, (at_first_evaluation,))
+  assert checkpoints.verify(run / "checkpoints" / "step-00000003").heldout == {}
+
+  def at_next_save(patch) -> None:
+    patch.setattr(training.Checkpoints, "save", lambda *_: _kill())
+
+  _train_until(config, run, SystemExit, monkeypatch, (at_next_save,))
+  assert [line["step"] for line in _heldout(run)] == [3]
+  training.train(config, run)
+  _assert_same_run(run, workdir)
 
 
-def test_an_optimizer_of_addons_goes_on_too(small_config, tmp_path, monkeypatch):
-  """Its slots are made at the first step, and so restored later than the weights."""
-  pytest.importorskip("tensorflow_addons")
-  config = dataclasses.replace(small_config, optimizer=Component("lamb"), learning_rate=0.01)
+def test_a_corrupt_checkpoint_costs_only_time(finished, tmp_path, monkeypatch):
+  workdir, config, _ = finished
+  run = tmp_path / "run"
+  _train_until(config, run, Interrupted, monkeypatch, (_at_step, 5, _terminate))
+  with (run / "checkpoints" / "step-00000005" / "state.data-00000-of-00001").open("r+b") as file:
+    file.seek(10_000)
+    file.write(b"damage")
+  lines: list[str] = []
+  with monkeypatch.context() as patch:
+    patch.setattr(training.logging, "warning", lambda text, *v: lines.append(text % v))
+    training.train(config, run)
+  assert any("step-00000005 is corrupt" in line for line in lines)
+  _assert_same_run(run, workdir)
+
+
+def _fail_to_export(error, patch) -> None:
+  def export_encoder(encoder, path):
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"half")
+    raise error
+
+  patch.setattr(training, "export_encoder", export_encoder)
+
+
+def test_killed_while_it_exports_it_exports_again(finished, tmp_path, monkeypatch):
+  workdir, config, result = finished
+  run = tmp_path / "run"
+  _train_until(config, run, SystemExit, monkeypatch, (_fail_to_export, SystemExit()))
+  assert not (run / "encoder").exists()
+  (run / ".encoder.123.aside").mkdir()  # What a kill would have left.
+  assert training.train(config, run).heldout == result.heldout
+  _assert_same_run(run, workdir)
+  assert training.train(config, run).heldout == {}
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_and_not_the_work(finished, tmp_path, monkeypatch):
+  workdir, config, _ = finished
+  run = tmp_path / "run"
+  full = tf.errors.ResourceExhaustedError(None, None, "/a/b; No space left on device [Op:SaveV2]")
+  error = _train_until(config, run, WriteError, monkeypatch, (_fail_to_export, full))
+  assert str(error).startswith(f"Cannot write {run}/encoder: No space left on device. Make room")
+
+  def fill_up(patch) -> None:
+    def write(*_, **__):
+      raise full
+
+    patch.setattr(tf.train.Checkpoint, "write", write)
+
+  other = tmp_path / "other"
+  _train_until(config, other, SystemExit, monkeypatch, (_at_step, 5, _kill))
+  error = _train_until(config, other, WriteError, monkeypatch, (lambda patch: fill_up(patch),))
+  assert str(error).startswith(f"Cannot write {other}/checkpoints/step-00000006: No space left on")
+  for folder in (run, other):
+    training.train(config, folder)
+    _assert_same_run(folder, workdir)
+
+
+def test_a_folder_is_trained_in_by_one_process(finished):
+  workdir, config, result = finished
+  with result.folder.locked(), pytest.raises(ValueError, match="Another process is training in"):
+    training.train(config, workdir)
+
+
+@pytest.mark.parametrize("optimizer", ["lamb", pytest.param("sgd", marks=pytest.mark.slow)])
+def test_other_optimizers_go_on_too(optimizer, small_config, tmp_path, monkeypatch):
+  """Those of addons make their slots at the first step, so these are restored after the weights."""
+  if optimizer == "lamb":
+    pytest.importorskip("tensorflow_addons")
+  config = dataclasses.replace(
+    small_config, optimizer=Component(optimizer), learning_rate=0.01, schedule=Component("cosine")
+  )
   training.train(config, tmp_path / "whole")
-  _train_with_a_stop(config, tmp_path / "run", 3, monkeypatch)
-  for ours, theirs in zip(_weights(tmp_path / "run"), _weights(tmp_path / "whole")):
+  run = tmp_path / "run"
+  _train_until(config, run, Interrupted, monkeypatch, (_at_step, 4, _terminate))
+  training.train(config, run)
+  _assert_same_run(run, tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_devices_go_on_too(small_config, tmp_path, monkeypatch):
+  config = dataclasses.replace(small_config, strategy="mirrored")
+  training.train(config, tmp_path / "whole")
+  run = tmp_path / "run"
+  _train_until(config, run, Interrupted, monkeypatch, (_at_step, 4, _terminate))
+  training.train(config, run)
+  for ours, theirs in zip(_weights(run), _weights(tmp_path / "whole")):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
@@ -139,6 +358,14 @@ def test_profile_writes_a_trace_with_step_markers(small_config, tmp_path):
   assert len(traces) == 1
   # The steps' annotations stand in the trace by name, with their numbers.
   assert b"train" in traces[0].read_bytes() and b"step_num" in traces[0].read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_stopped_while_it_profiles_goes_on(small_config, tmp_path, monkeypatch):
+  config = dataclasses.replace(small_config, profile=(2, 5))
+  _train_until(config, tmp_path / "run", Interrupted, monkeypatch, (_at_step, 3, _terminate))
+  training.train(config, tmp_path / "run")
+  assert len(list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))) == 1
 
 
 def _dirty_folder(folder: pathlib.Path) -> None:
