@@ -87,10 +87,10 @@ def plan(kills: int, *, startup: float, training: float, seed: int) -> list[Kill
   exports = kills // 10
   starts = kills // 5
   within = kills - exports - starts
-  # Half of the training in the mean: what is lost since the last checkpoint is done again.
+  # Half of the training in the mean, for half of these kills come at a life's first checkpoint.
   moments = [Kill("start", draw.uniform(0, startup), signal.SIGKILL) for _ in range(starts)]
   moments += [
-    Kill("step", draw.uniform(0, training / max(1, within)), signal.SIGKILL)
+    Kill("step", draw.uniform(0, 2 * training / max(1, within)), signal.SIGKILL)
     if i % 2
     else Kill("saving", draw.uniform(0, 0.05), signal.SIGKILL)
     for i in range(within)

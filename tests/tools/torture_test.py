@@ -112,7 +112,7 @@ def test_the_plan():
   }
   assert [kill.after for kill in plan[-2:]] == ["export", "export"]
   assert all(kill.seconds <= 6.0 for kill in plan if kill.after == "start")
-  assert all(kill.seconds <= 2.0 for kill in plan if kill.after == "step")
+  assert all(kill.seconds <= 4.0 for kill in plan if kill.after == "step")
   assert {kill.signal for kill in plan} == {signal.SIGKILL, signal.SIGTERM, signal.SIGINT}
 
 
