@@ -60,13 +60,28 @@ def _on_the_host(node: tf.compat.v1.NodeDef) -> bool:
   return all(large & set(kernel.host_memory_arg) for kernel in _gpu_kernels(node))
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("name", ["simplenet_lab", "simplenet_rescaled_lab", "simplenet_rgb"])
+@pytest.mark.parametrize(
+  ("name", "precision"),
+  [
+    ("simplenet_lab", "float32"),
+    ("simplenet_lab", "mixed_float16"),
+    ("simplenet_rescaled_lab", "mixed_bfloat16"),
+    pytest.param("simplenet_rescaled_lab", "float32", marks=pytest.mark.slow),
+    pytest.param("simplenet_rgb", "float32", marks=pytest.mark.slow),
+  ],
+)
 def test_every_op_of_the_step_runs_on_a_gpu(name, precision):
   _check(dataclasses.replace(preset(name), precision=precision))
 
 
-@pytest.mark.parametrize("name", ["resnet18_lab", "alexnet_lab", "split_brain"])
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param("resnet18_lab", marks=pytest.mark.slow),
+    pytest.param("alexnet_lab", marks=pytest.mark.slow),
+    "split_brain",
+  ],
+)
 def test_every_op_of_the_larger_ones_does_too(name):
   config = preset(name)
   options = {**config.backbone.options, "width": 0.125}

@@ -167,8 +167,7 @@ def _train_until(config, workdir, error, monkeypatch, *patches) -> BaseException
 
 
 @pytest.mark.parametrize(
-  "stop_after",
-  [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(6, marks=pytest.mark.slow)],
+  "stop_after", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4)), 6]
 )
 def test_a_killed_run_goes_on_to_the_same_weights(finished, stop_after, tmp_path, monkeypatch):
   """Before the first checkpoint, between two, and before the last, whose step is done again."""
