@@ -109,3 +109,9 @@ def test_an_op_without_a_gpu_kernel_is_found():
 
   nodes = _nodes(decode.get_concrete_function(tf.TensorSpec((), tf.string)))
   assert "DecodePng" in {node.op for node in nodes if not _gpu_kernels(node)}
+
+
+def test_numbers_that_are_computed_on_the_host_are_found():
+  """A range's ends are read there, of any type."""
+  function = tf.function(tf.range).get_concrete_function(tf.TensorSpec((), tf.float32))
+  assert {node.op for node in _nodes(function) if _on_the_host(node)} == {"Range"}

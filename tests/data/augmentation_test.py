@@ -14,24 +14,12 @@ from PIL import Image
 
 from sbae_tf.data import augmentation
 from sbae_tf.data.augmentation import DRAWS, Cut
+from tests.data.exif import STORED
 
 ALL = {"area": (1.0, 1.0), "aspect": (1.0, 1.0)}  # Of a square image: the whole of it.
 USUAL = {"area": (0.25, 1.0), "aspect": (3 / 4, 4 / 3)}
 WIDE = {"area": (0.004, 1.0), "aspect": (1 / 2, 2.0)}
 FIELDS = ("ratio", "window", "factor", "turned")
-
-# How a camera stores an upright picture, by its EXIF orientation: where the stored first row and
-# first column lie in what is seen (EXIF 2.32, table of tag 274).
-STORED = {
-  1: lambda upright: upright,  # Top, left.
-  2: lambda upright: upright[:, ::-1],  # Top, right.
-  3: lambda upright: upright[::-1, ::-1],  # Bottom, right.
-  4: lambda upright: upright[::-1],  # Bottom, left.
-  5: lambda upright: upright.swapaxes(0, 1),  # Left, top.
-  6: lambda upright: upright.swapaxes(0, 1)[::-1],  # Right, top.
-  7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],  # Right, bottom.
-  8: lambda upright: upright.swapaxes(0, 1)[:, ::-1],  # Left, bottom.
-}
 
 
 def _draws(count: int, seed: int = 0) -> np.ndarray:

@@ -19,21 +19,10 @@ from PIL import Image, ImageFile, ImageOps, features
 from sbae_tf.data import pillow_decoder, unreadable
 from sbae_tf.data.unreadable import UnreadableImage
 from tests.data import dirty_table
+from tests.data.exif import STORED
 
 ORIENTATION = 0x0112  # EXIF's tag.
 
-# How a camera stores an upright picture, by its EXIF orientation: where the stored first row and
-# first column lie in what is seen (EXIF 2.32, table of tag 274).
-STORED = {
-  1: lambda upright: upright,  # Top, left.
-  2: lambda upright: upright[:, ::-1],  # Top, right.
-  3: lambda upright: upright[::-1, ::-1],  # Bottom, right.
-  4: lambda upright: upright[::-1],  # Bottom, left.
-  5: lambda upright: upright.swapaxes(0, 1),  # Left, top.
-  6: lambda upright: upright.swapaxes(0, 1)[::-1],  # Right, top.
-  7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],  # Right, bottom.
-  8: lambda upright: upright.swapaxes(0, 1)[:, ::-1],  # Left, bottom.
-}
 
 CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # Not in every Pillow.
 
