@@ -66,7 +66,7 @@ class Checkpoints:
     self._kept = kept
 
   def save(self, saved: Saved) -> None:
-    """Writes the state; where it is there already, notes what else is known of it.
+    """Writes the state.
 
     Args:
       saved: the step that the state is of, and what belongs to it.
@@ -74,18 +74,32 @@ class Checkpoints:
     Raises:
       WriteError: the disk is full, or the like. Earlier checkpoints stay, and nothing partial.
     """
-    path = self._folder / f"step-{saved.step:08d}"
+    path = self._path(saved.step)
     with writing(path, tf.errors.OpError):
-      if path.exists():
-        write_aside(path / _MANIFEST, _manifest(saved, _read_manifest(path)["files"]))
-      else:
-        with folder_aside(path) as aside:
-          aside.mkdir()
-          with runtime.quiet_logs():
-            self._state.write(str(aside / STATE))
-          files = {file.name: _describe(file) for file in sorted(aside.iterdir())}
-          (aside / _MANIFEST).write_bytes(_manifest(saved, files))
+      with folder_aside(path) as aside:
+        aside.mkdir()
+        with runtime.quiet_logs():
+          self._state.write(str(aside / STATE))
+        files = {file.name: _describe(file) for file in sorted(aside.iterdir())}
+        (aside / _MANIFEST).write_bytes(_manifest(saved, files))
       self._prune()
+
+  def amend(self, saved: Saved) -> None:
+    """Notes in a step's checkpoint what has become known of it since.
+
+    Args:
+      saved: what to tell beside the state, which stays.
+
+    Raises:
+      WriteError: as `save` does.
+    """
+    path = self._path(saved.step)
+    with writing(path):
+      write_aside(path / _MANIFEST, _manifest(saved, _read_manifest(path)["files"]))
+      self._prune()
+
+  def _path(self, step: int) -> pathlib.Path:
+    return self._folder / f"step-{step:08d}"
 
   def _prune(self) -> None:
     paths = sorted(self._folder.glob(_STEPS))

@@ -17,6 +17,8 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+_STRATEGIES = ("default", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
+
 Json = Any  # str, int, float, bool, None, and lists and mappings of these.
 
 
@@ -273,7 +275,8 @@ class PretrainConfig:
   seed: int = _field(0, "Seed of weights, crops and order.", flag="seed")
   strategy: str = _field(
     "default",
-    "'default' (TensorFlow places), 'one_device', or 'mirrored' (every GPU of the machine).",
+    "'default' (TensorFlow places), 'one_device', 'mirrored' (every GPU of the machine), "
+    "'multi_worker_mirrored' (those of all workers in TF_CONFIG, or of a SLURM step), 'tpu'.",
     flag="strategy",
     changes_result=False,
   )
@@ -287,6 +290,18 @@ class PretrainConfig:
     "float32",
     "Of the towers: 'float32', 'mixed_bfloat16', or 'mixed_float16' with a loss scale.",
     flag="precision",
+  )
+  jit_compile: str = _field(
+    "auto",
+    "Compile the step by XLA: 'true', 'false', or 'auto': on GPUs and TPUs, not on a CPU.",
+    flag="jit_compile",
+    changes_result=False,
+  )
+  steps_per_execution: int = _field(
+    1,
+    "Steps that run without a return to Python.",
+    flag="steps_per_execution",
+    changes_result=False,
   )
   checkpoints_kept: int = _field(3, "Newest checkpoints that stay.", changes_result=False)
   checkpoint_minutes: float = _field(
@@ -309,14 +324,17 @@ class PretrainConfig:
       raise ValueError(f"Expected `branches` to differ. Received: {'; '.join(names)}.")
     for name, choices in (
       ("color_placement", ("device", "pipeline")),
-      ("strategy", ("default", "one_device", "mirrored")),
+      ("strategy", _STRATEGIES),
+      ("jit_compile", ("auto", "true", "false")),
       ("precision", ("float32", "mixed_bfloat16", "mixed_float16")),
     ):
       if getattr(self, name) not in choices:
         raise ValueError(
           f"Expected `{name}` to be one of {', '.join(choices)}. Received: {getattr(self, name)}."
         )
-    for name in ("batch_size", "epochs", "checkpoints_kept", "panel_images"):
+    for name in (
+      *("batch_size", "epochs", "steps_per_execution", "checkpoints_kept", "panel_images"),
+    ):
       _check_positive_integer(name, getattr(self, name))
     for name in ("learning_rate", "log_seconds", "checkpoint_minutes"):
       _check_positive(name, getattr(self, name))

@@ -66,6 +66,11 @@ class Interrupts:
         self._previous[number] = signal.signal(number, self._handle)
     return self
 
+  def take_back(self) -> None:
+    """Takes the signals back from who took them since: TensorFlow does, to connect to workers."""
+    for number in self._previous:
+      signal.signal(number, self._handle)
+
   def __exit__(self, *_: object) -> None:
     if self._watcher is None:
       return
@@ -87,6 +92,11 @@ class Interrupts:
     """
     self._held = False
     self.check()
+
+  def receive(self, number: int) -> None:
+    """As if a signal had come, unless one has: to another worker."""
+    if self.received is None:
+      self.received = number
 
   def check(self) -> None:
     """Raises what was held back.

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from absl import flags as absl_flags
 from absl import logging
 
-from sbae_tf import flags, runtime
+from sbae_tf import cluster, flags, runtime
 from sbae_tf.config import PretrainConfig
+from sbae_tf.failures import RunError
 from sbae_tf.interrupts import Interrupted, Interrupts
-from sbae_tf.run_folder import RunFolder, WriteError
+from sbae_tf.run_folder import RunFolder
 
 if TYPE_CHECKING:
   from sbae_tf.training import Result
 
-_CANNOT_WRITE = 1
+_CANNOT_GO_ON = 1
 _USAGE_ERROR = 2
 
 _RESUMING = """
@@ -29,7 +30,8 @@ SIGTERM or SIGINT (Ctrl-C) makes a checkpoint and ends the run; a second one, a 
 more, ends it at once. However a run ended, the same command resumes it.
 Exit status:
   0                       the run is complete
-  1                       a file could not be written, such as on a full disk; or a fault
+  1                       it cannot go on: a full disk, a loss that is not finite, another worker
+                          that ended; or a fault
   2                       a mistake in flags, photographs or folder, told in one line
   130, 143                SIGINT, SIGTERM
 """
@@ -42,8 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     arguments: what follows the program's name.
 
   Returns:
-    The exit status: 0; 1 where a file could not be written and 2 after a user's mistake, both said
-    in one line; 128 and the signal's number after SIGINT or SIGTERM.
+    The exit status: 0; 1 where the run cannot go on and 2 after a user's mistake, both said in one
+    line; 128 and the signal's number after SIGINT or SIGTERM.
   """
   if {"--help", "-h", "--helpfull", "--helpshort"} & set(arguments):
     print(flags.help_text() + _RESUMING, end="")
@@ -57,8 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     if not _raised_by_package(error):
       raise
     return _end(str(error), _USAGE_ERROR)
-  except WriteError as error:
-    return _end(str(error), _CANNOT_WRITE)
+  except RunError as error:
+    return _end(str(error), _CANNOT_GO_ON)
   except Interrupted as interrupted:
     return _end(
       f"Interrupted by {interrupted}. The same command resumes from the last checkpoint.",
@@ -83,8 +85,12 @@ def _raised_by_package(error: ValueError) -> bool:
 def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
   absl_flags.FLAGS.mark_as_parsed()  # Absl's own flags stay as they are: ours are not among them.
   logging.use_absl_handler()
+  worker = ""
+  if config.strategy == "multi_worker_mirrored":
+    worker = f"[{cluster.this_worker()}] "
+    py_logging.getLogger("tensorflow").setLevel(py_logging.WARNING)  # It tells of every sum.
   logging.get_absl_handler().setFormatter(
-    py_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    py_logging.Formatter(f"%(asctime)s {worker}%(message)s", "%H:%M:%S")
   )
   logging.set_verbosity(logging.INFO)
   runtime.silence_tensorflow_logs()
@@ -131,7 +137,7 @@ def _summary(config: PretrainConfig, result: Result) -> str:
 
 if __name__ == "__main__":
   exit_status = main(sys.argv[1:])
-  if exit_status > 128:  # By a signal: TensorFlow's own end may take seconds that are not given.
+  if exit_status:  # TensorFlow's own end may take seconds, or wait for workers that are gone.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_status)

@@ -13,14 +13,11 @@ from typing import Any
 
 from sbae_tf import config_json
 from sbae_tf.config import PretrainConfig
+from sbae_tf.failures import WriteError
 
 # What is being written has a name of this form until it is whole: hidden, and told by its end.
 _ASIDE = ".{name}.{pid}.aside"
 _ASIDE_GLOB = ".*.aside"
-
-
-class WriteError(RuntimeError):
-  """A file of a run could not be written: the disk is full, or gone."""
 
 
 class RunFolder:
@@ -35,6 +32,8 @@ class RunFolder:
     panel: the latest panel of predictions, `panel.png`.
     metrics: what was measured, a JSON object a line, `metrics.jsonl`.
     skipped: the photographs that could not be read, and why, `skipped.tsv`; only if there are any.
+    nonfinite: the photographs of the step whose loss was not finite, `nonfinite.txt`; only if there
+      was one.
   """
 
   def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -46,6 +45,7 @@ class RunFolder:
     self.panel = self.path / "panel.png"
     self.metrics = self.path / "metrics.jsonl"
     self.skipped = self.path / "skipped.tsv"
+    self.nonfinite = self.path / "nonfinite.txt"
 
   def check(self, config: PretrainConfig) -> None:
     """Checks, writing nothing, that a run of this configuration may start or go on here.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
@@ -42,6 +42,7 @@ class Steps:
       ValueError: an option of a component is out of range.
     """
     self._config = config
+    self._jit = _compiles(config.jit_compile)
     self.strategy = strategy
     with strategy.scope():
       tf.keras.utils.set_random_seed(config.seed)
@@ -73,26 +74,87 @@ class Steps:
       batch: of the whole strategy; (B, H, W, 3) uint8, or a `Batch` where the pipeline made one.
 
     Returns:
-      Each branch's name and `total` to the mean loss over the global batch before the step,
-      scalar float32.
+      Each branch's name and `total` to the mean loss over the global batch before the step, and
+      `gradient_norm` to the Euclidean norm of all gradients together, before any clipping. Scalar
+      float32.
     """
-    size = self._config.batch_size
+    return self._train(batch)
 
-    def replica(batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
-      prepared = self.model.prepare(batch) if self.device_prepares else batch
-      variables = self.model.trainable_variables
-      with tf.GradientTape() as tape:
-        losses = self.model.losses(prepared, training=True)
-        # Divided by the global batch here and nowhere else: apply_gradients sums over replicas.
-        total = tf.reduce_sum(self.model.total(losses)) / size
-        scaled = self.optimizer.get_scaled_loss(total) if self._scales else total
-      gradients = tape.gradient(scaled, variables)
+  @tf.function(autograph=False)
+  def train_loop(
+    self, iterator: Iterator[tf.Tensor | Batch], count: tf.Tensor
+  ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Several steps of the optimizer without a return to Python.
+
+    Args:
+      iterator: over batches of the whole strategy, `count` at least.
+      count: () int32, the number of steps.
+
+    Returns:
+      What `train` does, a value a step: (count,) float32. And the seconds that they waited for
+      batches in all, () float64.
+    """
+
+    def body(
+      step: tf.Tensor, waited: tf.Tensor, values: dict[str, tf.TensorArray]
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.TensorArray]]:
+      start = tf.timestamp()
+      with tf.control_dependencies([start]):
+        batch = iterator.get_next()  # type: ignore[attr-defined]
+      with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+        waited += tf.timestamp() - start
+      results = self._train(batch)
+      values = {name: values[name].write(step, value) for name, value in results.items()}
+      return step + 1, waited, values
+
+    values = {name: tf.TensorArray(tf.float32, count) for name in (*self._losses, "gradient_norm")}
+    state = (tf.constant(0), tf.constant(0.0, tf.float64), values)
+    _, waited, values = tf.while_loop(lambda step, *_: step < count, body, state)
+    return {name: value.stack() for name, value in values.items()}, waited
+
+  @property
+  def _losses(self) -> list[str]:
+    return [*(branch.name for branch in self._config.branches), "total"]
+
+  def _train(self, batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
+    variables = self.model.trainable_variables
+    compute = tf.function(self._gradients, jit_compile=True) if self._jit else self._gradients
+
+    def replica(batch: tf.Tensor | Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+      losses, gradients = compute(batch)
+      # Here, and not in apply_gradients, so that the sum is there for its norm.
+      gradients = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM, gradients
+      )
       if self._scales:
         gradients = self.optimizer.get_unscaled_gradients(gradients)
-      self.optimizer.apply_gradients(zip(gradients, variables))
-      return {**{name: tf.reduce_sum(loss) / size for name, loss in losses.items()}, "total": total}
+      norm = tf.linalg.global_norm(gradients)
+      self.optimizer.apply_gradients(
+        zip(gradients, variables), experimental_aggregate_gradients=False
+      )
+      return losses, norm
 
-    return self._sum(self.strategy.run(replica, (batch,)))
+    losses, norms = self.strategy.run(replica, (batch,))
+    # All replicas have the norm of the sum.
+    return {
+      **self._sum(losses),
+      "gradient_norm": self.strategy.experimental_local_results(norms)[0],
+    }
+
+  def _gradients(self, batch: tf.Tensor | Batch) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+    """A replica's part of the losses' means over the global batch, and of the gradients."""
+    size = self._config.batch_size
+    prepared = self.model.prepare(batch) if self.device_prepares else batch
+    with tf.GradientTape() as tape:
+      losses = self.model.losses(prepared, training=True)
+      # Divided by the global batch here and nowhere else: gradients are summed over replicas.
+      total = tf.reduce_sum(self.model.total(losses)) / size
+      scaled = self.optimizer.get_scaled_loss(total) if self._scales else total
+    gradients = tape.gradient(scaled, self.model.trainable_variables)
+    return {
+      **{k: tf.reduce_sum(loss) / size for k, loss in losses.items()},
+      "total": total,
+    }, gradients
 
   @tf.function(autograph=False, reduce_retracing=True)
   def evaluate(self, batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
@@ -106,12 +168,20 @@ class Steps:
       number of photographs; scalar float32.
     """
 
-    def replica(batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
+    def losses(batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
       prepared = self.model.prepare(batch) if self.device_prepares else batch
-      losses = self.model.losses(prepared, training=False)
-      total = self.model.total(losses)
-      sums = {name: tf.reduce_sum(loss) for name, loss in losses.items()}
-      return {**sums, "total": tf.reduce_sum(total), "count": tf.cast(tf.size(total), tf.float32)}
+      each = self.model.losses(prepared, training=False)
+      each["total"] = self.model.total(each)
+      return {name: tf.reduce_sum(loss) for name, loss in each.items()}
+
+    def none() -> dict[str, tf.Tensor]:
+      return {name: tf.constant(0.0) for name in self._losses}
+
+    def replica(batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
+      count = tf.shape(tf.nest.flatten(batch)[0])[0]
+      # Of the last batch some devices have nothing, of which oneDNN's convolution has no result.
+      sums = tf.cond(count > 0, lambda: losses(batch), none)
+      return {**sums, "count": tf.cast(count, tf.float32)}
 
     return self._sum(self.strategy.run(replica, (batch,)))
 
@@ -139,3 +209,13 @@ class Steps:
       raise ValueError("Expected photographs to evaluate: none of the held-out ones can be read.")
     count = float(sums.pop("count"))
     return {name: float(value) / count for name, value in sums.items()}
+
+
+def _compiles(jit_compile: str) -> bool:
+  """Whether XLA compiles the step.
+
+  On CPUs it does not by itself, for there it makes the step slower (`tools/results/step.md`).
+  """
+  if jit_compile == "auto":
+    return any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
+  return jit_compile == "true"

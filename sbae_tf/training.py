@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import os
+import pathlib
+import signal
+import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -15,18 +20,35 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from sbae_tf import pictures, validation
+from sbae_tf import cluster, config_json, pictures, validation
+from sbae_tf.agreement import Agreement
 from sbae_tf.checkpoints import Checkpoints, Saved
+from sbae_tf.cluster import Worker
 from sbae_tf.config import PretrainConfig
 from sbae_tf.data import pipeline, sources
+from sbae_tf.data import source as source_lib
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
+from sbae_tf.failures import NonFiniteLossError, WorkerLostError
 from sbae_tf.interrupts import Interrupted, Interrupts
-from sbae_tf.progress import Progress
+from sbae_tf.progress import NonFiniteError, Progress
 from sbae_tf.run_folder import RunFolder, folder_aside, write_aside, writing
 from sbae_tf.steps import Steps
 from sbae_tf.strategies import make_strategy
+
+_AGREE_SECONDS = 5.0  # Workers look so often whether one of them was asked to end.
+_SHOWN = 10  # Photographs named in an error.
+
+# What operations fail with that wait for a worker which is gone.
+_LOST = (
+  tf.errors.AbortedError,
+  tf.errors.CancelledError,
+  tf.errors.DeadlineExceededError,
+  tf.errors.FailedPreconditionError,
+  tf.errors.InternalError,
+  tf.errors.UnavailableError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +80,9 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
   bit where computation itself repeats: on a CPU with as many threads. In the main thread, SIGTERM
   and SIGINT make a checkpoint first, and a second one ends the process at once.
 
+  With `strategy` "multi_worker_mirrored" every worker makes this call, before TensorFlow has
+  computed anything. The first one, the chief, writes the folder, which all of them read.
+
   Args:
     config: what to train.
     workdir: the run's folder; new, empty, or of a run of the same configuration.
@@ -67,6 +92,9 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
       then. Or too many photographs cannot be read, and names the first of them; or no checkpoint
       can be read.
     WriteError: the disk is full, or the like. Earlier checkpoints stay.
+    NonFiniteLossError: a loss is not finite; names the step, the branch and the photographs. No
+      checkpoint is of that step or a later one.
+    WorkerLostError: another worker ended, or cannot be reached.
     Interrupted: SIGTERM or SIGINT came; a `KeyboardInterrupt`. The same call goes on.
   """
   with Interrupts() as interrupts:
@@ -75,28 +103,78 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
       logging.warning(remark)
     folder = RunFolder(workdir)
     folder.check(config)
-    train, heldout = sources.open_sources(config.data)
-    steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
-    total = config.steps or config.epochs * steps_per_epoch
-    limit = config.data.max_skipped
-    if config.profile and config.profile[1] > total:
-      raise ValueError(
-        f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
-        f"{config.profile[1]}."
-      )
-    steps = Steps(config, make_strategy(config), steps_per_epoch=steps_per_epoch, steps=total)
-    # Before anything is written: they may not read.
-    panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
-    with folder.locked():
-      folder.open(config)
-      run = _Run(
-        *(config, folder, steps, train, heldout, panel_images, interrupts),
-        steps_per_epoch=steps_per_epoch,
-        total=total,
-      )
-      losses = run.run()
+    several = config.strategy == "multi_worker_mirrored"
+    worker = cluster.this_worker() if several else cluster.ALONE
+    with _told_lost(worker):
+      strategy = make_strategy(config)  # Before anything is computed.
+      interrupts.take_back()
+      agreement = Agreement(strategy, worker, seconds=min(config.log_seconds, _AGREE_SECONDS))
+      _check_same(config, agreement)
+      train, heldout = sources.open_sources(config.data)
+      steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
+      total = config.steps or config.epochs * steps_per_epoch
+      limit = config.data.max_skipped
+      if config.profile and config.profile[1] > total:
+        raise ValueError(
+          f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
+          f"{config.profile[1]}."
+        )
+      steps = Steps(config, strategy, steps_per_epoch=steps_per_epoch, steps=total)
+      # Before anything is written: they may not read.
+      panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
+      with _writable(folder, config, worker) as own_folder:
+        run = _Run(
+          *(config, own_folder, steps, train, heldout, panel_images, interrupts, agreement),
+          worker=worker,
+          restored_from=folder.checkpoints,
+          steps_per_epoch=steps_per_epoch,
+          total=total,
+        )
+        losses = run.run()
   parameters = sum(int(tf.size(v)) for v in steps.model.variables)
   return Result(folder, total, losses, parameters)
+
+
+@contextlib.contextmanager
+def _writable(folder: RunFolder, config: PretrainConfig, worker: Worker) -> Iterator[RunFolder]:
+  """The run's folder for the chief; for other workers one that is removed at the end.
+
+  These do what the chief does, for some of it takes all workers: reading batch statistics does.
+  """
+  with contextlib.ExitStack() as stack:
+    if not worker.is_chief:
+      folder = RunFolder(stack.enter_context(tempfile.TemporaryDirectory(prefix="sbae_tf-")))
+    stack.enter_context(folder.locked())
+    folder.open(config)
+    yield folder
+
+
+@contextlib.contextmanager
+def _told_lost(worker: Worker) -> Iterator[None]:
+  """Says in one line that another worker is gone, where there are others.
+
+  Raises:
+    WorkerLostError: an operation of TensorFlow's failed as those do that wait for a worker.
+  """
+  try:
+    yield
+  except _LOST as error:
+    if worker.count == 1:
+      raise
+    raise WorkerLostError(
+      f"This is {worker}: another worker ended, or cannot be reached "
+      f"({source_lib.first_line(error)}). Its own log tells why. Start all workers again: the same "
+      "command resumes from the last checkpoint."
+    ) from error
+
+
+def _check_same(config: PretrainConfig, agreement: Agreement) -> None:
+  """Raises ValueError where workers have different configurations: they would wait forever."""
+  own = zlib.crc32(config_json.dumps(config).encode())
+  if agreement.of_chief(own) != own:
+    raise ValueError(
+      "Expected the same flags on every worker. This one's configuration is not the chief's."
+    )
 
 
 _T = TypeVar("_T")
@@ -114,7 +192,10 @@ class _Run:
     heldout: Source,
     panel_images: tf.Tensor,
     interrupts: Interrupts,
+    agreement: Agreement,
     *,
+    worker: Worker,
+    restored_from: pathlib.Path,
     steps_per_epoch: int,
     total: int,
   ) -> None:
@@ -128,30 +209,51 @@ class _Run:
     )
     self._panel_images = panel_images
     self._interrupts = interrupts
+    self._agreement = agreement
+    self._worker = worker
     self._steps_per_epoch = steps_per_epoch
     self._total = total
+    self._ending = False  # Whether all workers know of a signal to one of them.
     self._profiled_from: int | None = None  # The first step of a profile in progress.
-    self._checkpoints = Checkpoints(
-      folder.checkpoints,
-      tf.train.Checkpoint(model=steps.model, optimizer=steps.optimizer),
-      kept=config.checkpoints_kept,
-    )
+    self._state = tf.train.Checkpoint(model=steps.model, optimizer=steps.optimizer)
+    self._restored_from = restored_from
+    self._checkpoints = Checkpoints(folder.checkpoints, self._state, kept=config.checkpoints_kept)
 
   def run(self) -> Mapping[str, float]:
     """Does what is left to do; returns the held-out losses at the end, none if it was nothing."""
-    saved = self._checkpoints.restore() or Saved(0)
+    saved = self._restore()
     self._folder.rewind(saved.logs)
     if saved.step:
       logging.info("Resuming from step %d of %d.", saved.step, self._total)
     losses = saved.heldout
+    exported = self._agreement.of_chief(self._folder.encoder.exists())
     if saved.step < self._total or not losses:
       losses = self._train(saved)
-    elif self._folder.encoder.exists():
+    elif exported:
       return {}
     encoder = self._folder.encoder
     with writing(encoder, tf.errors.OpError), folder_aside(encoder) as aside:
       export_encoder(self._steps.model.encoder, aside)
+    self._agreement.part()
     return losses
+
+  def _restore(self) -> Saved:
+    """Restores the newest checkpoint; the chief before others: it sets corrupt ones aside."""
+    checkpoints = Checkpoints(self._restored_from, self._state, kept=1)
+    saved = checkpoints.restore() if self._worker.is_chief else None
+    step = self._agreement.of_chief(saved.step if saved else 0)
+    if not self._worker.is_chief:
+      saved = checkpoints.restore()
+    saved = saved or Saved(0)
+    # Asked by all, so that none waits for one that ends here.
+    wrong = self._agreement.total([saved.step != step])[0]
+    if wrong:
+      raise ValueError(
+        f"Expected checkpoints of step {step:.0f} in {self._restored_from} on every worker: "
+        f"{wrong:.0f} do not see the chief's. Give all of them the same --workdir, on a file "
+        "system that they share."
+      )
+    return saved
 
   def _train(self, saved: Saved) -> Mapping[str, float]:
     """Trains from a checkpoint to the end; returns the held-out losses there."""
@@ -163,54 +265,119 @@ class _Run:
       steps=self._total,
       steps_per_epoch=self._steps_per_epoch,
       batch_size=self._config.batch_size,
+      devices=self._steps.strategy.num_replicas_in_sync,
       schedule=self._steps.schedule,
       seconds=self._config.log_seconds,
     )
     try:
       losses = self._loop(saved, progress)
+    except NonFiniteError as error:
+      raise self._explained(error) from error
     finally:
       progress.close()
       if self._profiled_from is not None:
         tf.profiler.experimental.stop(save=False)
     if len(self._skipped):
-      logging.warning("%s; named in %s.", self._skipped, self._folder.skipped)
+      told = [f"{name} ({reason})" for name, (reason, _) in self._skipped.entries.items()]
+      where = f"named in {self._folder.skipped}" if self._worker.is_chief else ", ".join(told)
+      logging.warning("%s; %s.", self._skipped, where)
     return losses
 
+  def _explained(self, error: NonFiniteError) -> NonFiniteLossError:
+    """What to do about a loss without a value, and which photographs it is of."""
+    names = pipeline.batch_names(
+      self._source,
+      error.step - 1,
+      batch_size=self._config.batch_size,
+      seed=self._config.seed,
+    )
+    with writing(self._folder.nonfinite):
+      write_aside(self._folder.nonfinite, "".join(f"{name}\n" for name in names).encode())
+    shown = ", ".join(names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return NonFiniteLossError(
+      f"{error} Its photographs: {shown}{more}, all in {self._folder.nonfinite}. The last "
+      "checkpoint is from before. Start anew in another --workdir with a lower --learning_rate, "
+      "--optimizer.global_clipnorm or --precision=float32."
+    )
+
   def _loop(self, saved: Saved, progress: Progress) -> Mapping[str, float]:
-    heldout = self._distribute(_evaluation_dataset(self._config, self._heldout, self._skipped))
+    heldout = self._distribute(self._heldout_part)
     losses = saved.heldout
     if self._ends(saved.step) and not losses:  # It was interrupted there.
       self._interrupts.hold()
-      losses = self._checkpoint(saved.step, heldout, progress)
+      losses = self._checkpoint(saved.step, heldout, progress, restored=True)
       self._interrupts.release()
     batches = self._batches(saved.step)
     last_checkpoint = time.monotonic()
-    for step in range(saved.step + 1, self._total + 1):
-      self._profile(step, starts=True)
-      with tf.profiler.experimental.Trace("train", step_num=step, _r=1):
-        start = time.monotonic()
-        batch = _reading(lambda: next(batches), self._skipped)
-        waited = time.monotonic() - start
-        step_losses = self._steps.train(batch)
+    self._agreement.start(saved.step)
+    step = saved.step
+    while step < self._total:
+      self._profile(step + 1, starts=True)
+      count = self._count(step)
+      with tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1):
+        execute = functools.partial(self._execute, batches, count)
+        results, waited = _reading(execute, self._skipped)
+      step += count
       # Not before: until the first step is done, which takes long, a signal loses nothing.
       self._interrupts.hold()
       self._profile(step, starts=False)
-      progress.add(step_losses, step, waited=waited)
-      due = time.monotonic() - last_checkpoint > 60 * self._config.checkpoint_minutes
-      if self._ends(step) or due or self._interrupts.received:
+      progress.add(results, step, count=count, waited=waited)
+      due, self._ending = self._agreement.checkpoint(
+        step,
+        due=time.monotonic() - last_checkpoint > 60 * self._config.checkpoint_minutes,
+        interrupted=self._interrupts.received is not None,
+      )
+      if self._ending:
+        self._interrupts.receive(signal.SIGTERM)  # Another worker's may have been it.
+      if self._ends(step) or due:
         losses = self._checkpoint(step, heldout, progress)
         last_checkpoint = time.monotonic()
+        self._agreement.start(step)
+    if self._agreement.total([self._interrupts.received is not None])[0]:
+      self._interrupts.receive(signal.SIGTERM)
+      self._agreement.part()
     self._interrupts.release()
     return losses
+
+  def _count(self, step: int) -> int:
+    """Steps to execute after a step: to no more than where something else is to be done."""
+    per_epoch = self._steps_per_epoch
+    stops = [step + self._config.steps_per_execution, self._total]
+    stops.append((step // per_epoch + 1) * per_epoch)
+    if self._config.profile:
+      first, last = self._config.profile
+      stops += [stop for stop in (first - 1, last) if stop > step]
+    left = self._agreement.steps_left(step)
+    if left is not None:
+      stops.append(step + left)
+    return min(stops) - step
+
+  def _execute(
+    self, batches: Iterator[tf.Tensor], count: int
+  ) -> tuple[dict[str, tf.Tensor], float | tf.Tensor]:
+    """Steps' results, and the seconds that they waited for photographs."""
+    if count > 1:
+      return self._steps.train_loop(batches, tf.constant(count))
+    start = time.monotonic()
+    batch = next(batches)
+    waited = time.monotonic() - start
+    return self._steps.train(batch), waited
 
   def _ends(self, step: int) -> bool:
     """Whether the held-out loss belongs to a step."""
     return step > 0 and (step % self._steps_per_epoch == 0 or step == self._total)
 
   def _checkpoint(
-    self, step: int, heldout: tf.data.Dataset, progress: Progress
+    self, step: int, heldout: tf.data.Dataset, progress: Progress, *, restored: bool = False
   ) -> Mapping[str, float]:
     """Saves a step, after a look at the held-out loss where that belongs to it, and returns this.
+
+    Args:
+      step: how many are done.
+      heldout: photographs to look at.
+      progress: of the run.
+      restored: whether the step's checkpoint is what the run goes on from.
 
     Raises:
       Interrupted: a signal came. The step is saved: without the look if that was cut short.
@@ -222,11 +389,16 @@ class _Run:
       with contextlib.suppress(Interrupted):  # `check` raises it again.
         losses = self._look(step, heldout, progress)
     saving = time.monotonic()
-    self._checkpoints.save(Saved(step, losses, self._folder.log_sizes()))
-    if self._interrupts.received:
+    now = Saved(step, losses, self._folder.log_sizes())
+    if not restored:
+      self._checkpoints.save(now)
+    elif self._worker.is_chief:
+      self._checkpoints.amend(now)
+    if self._ending or (self._worker.count == 1 and self._interrupts.received):
       seconds = time.monotonic() - saving
       logging.info("Interrupted: saved step %d of %d in %.1f s.", step, self._total, seconds)
-    self._interrupts.check()
+      self._agreement.part()
+      self._interrupts.check()
     progress.resume(time.monotonic() - start)
     return losses
 
@@ -246,9 +418,10 @@ class _Run:
     return losses
 
   def _watched(self, dataset: Iterable[_T]) -> Iterator[_T]:
-    """The dataset; ends by `Interrupted` once a signal came."""
+    """The dataset; ends by `Interrupted` once a signal came, if no other worker waits."""
     for batch in dataset:
-      self._interrupts.check()
+      if self._worker.count == 1:
+        self._interrupts.check()
       yield batch
 
   def _profile(self, step: int, *, starts: bool) -> None:
@@ -265,41 +438,60 @@ class _Run:
       logging.info("Wrote a profile of steps %d to %d.", self._profiled_from, step)
       self._profiled_from = None
 
-  def _distribute(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-    dataset = dataset.map(lambda example: example["image"])
-    if not self._steps.device_prepares:
+  def _distribute(self, make: Callable[[pipeline.Shard], tf.data.Dataset]) -> tf.data.Dataset:
+    """Batches of the whole strategy, of what each worker makes of its own part."""
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+      workers = context.num_input_pipelines
+      replicas = context.num_replicas_in_sync // workers
+      dataset = make(pipeline.Shard(context.input_pipeline_id, workers, replicas))
+      dataset = dataset.map(lambda example: example["image"])
+      if self._steps.device_prepares:
+        return dataset
       dataset = dataset.map(self._steps.model.prepare, num_parallel_calls=tf.data.AUTOTUNE)
-      dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return self._steps.strategy.experimental_distribute_dataset(dataset)
+      return dataset.prefetch(tf.data.AUTOTUNE)
+
+    return self._steps.strategy.distribute_datasets_from_function(of_worker)
+
+  def _heldout_part(self, shard: pipeline.Shard) -> tf.data.Dataset:
+    return _evaluation_dataset(self._config, self._heldout, self._skipped, shard)
 
   def _batches(self, done: int) -> Iterator[tf.Tensor]:
     """Batches from the step after `done` on, without end."""
     data = self._config.data
-    dataset = pipeline.train_dataset(
-      self._source,
-      batch_size=self._config.batch_size,
-      image_size=data.image_size,
-      seed=self._config.seed,
-      area=data.crop_area,
-      aspect=data.crop_aspect,
-      flip=data.flip,
-      turns=data.turns,
-      first_step=done,
-      skipped=self._skipped,
-      max_pixels=data.max_pixels,
-      service=data.service,
-      parallel_calls=data.parallel_calls or None,
-    )
-    return iter(self._distribute(dataset))
+
+    def part(shard: pipeline.Shard) -> tf.data.Dataset:
+      return pipeline.train_dataset(
+        self._source,
+        batch_size=self._config.batch_size,
+        image_size=data.image_size,
+        seed=self._config.seed,
+        area=data.crop_area,
+        aspect=data.crop_aspect,
+        flip=data.flip,
+        turns=data.turns,
+        first_step=done,
+        shard=shard,
+        skipped=self._skipped,
+        max_pixels=data.max_pixels,
+        service=data.service,
+        parallel_calls=data.parallel_calls or None,
+      )
+
+    return iter(self._distribute(part))
 
 
 def _evaluation_dataset(
-  config: PretrainConfig, source: Source, skipped: Skipped
+  config: PretrainConfig,
+  source: Source,
+  skipped: Skipped,
+  shard: pipeline.Shard = pipeline.WHOLE,
 ) -> tf.data.Dataset:
   return pipeline.evaluation_dataset(
     source,
     batch_size=config.batch_size,
     image_size=config.data.image_size,
+    shard=shard,
     skipped=skipped,
     max_pixels=config.data.max_pixels,
   )

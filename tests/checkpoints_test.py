@@ -15,7 +15,7 @@ from absl import logging
 
 from sbae_tf import checkpoints, run_folder
 from sbae_tf.checkpoints import Checkpoints, CorruptError, Saved
-from sbae_tf.run_folder import WriteError
+from sbae_tf.failures import WriteError
 
 
 class _State(tf.train.Checkpoint):

@@ -15,7 +15,7 @@ import pytest
 
 import sbae_tf
 from sbae_tf import flags, pretrain
-from sbae_tf.run_folder import WriteError
+from sbae_tf.failures import WriteError
 
 _ROOT = pathlib.Path(sbae_tf.__file__).parent.parent
 

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from absl import logging
 
-from sbae_tf.progress import Progress
-from sbae_tf.run_folder import RunFolder, WriteError
+from sbae_tf.failures import WriteError
+from sbae_tf.progress import NonFiniteError, Progress
+from sbae_tf.run_folder import RunFolder
 
 
 @pytest.fixture(name="lines")
@@ -35,13 +36,19 @@ def _progress(folder, *, first_step=0, steps=8, seconds=5.0) -> Progress:
     steps=steps,
     steps_per_epoch=4,
     batch_size=10,
+    devices=2,
     schedule=lambda step: tf.constant(0.5**step),
     seconds=seconds,
   )
 
 
 def _losses(value: float) -> dict[str, tf.Tensor]:
-  return {"L->ab": tf.constant(value), "ab->L": tf.constant(1.0), "total": tf.constant(value + 1)}
+  return {
+    "L->ab": tf.constant(value),
+    "ab->L": tf.constant(1.0),
+    "total": tf.constant(value + 1),
+    "gradient_norm": tf.constant(2 * value),
+  }
 
 
 def _metrics(folder) -> list[dict]:
@@ -109,6 +116,10 @@ def test_records_scalars_for_plots_and_tensorboard(tmp_path, lines, clock):
   assert second["input_wait"] == 0.25 and "input_wait" not in first
   assert "images_per_second" not in first  # Its time was that of tracing.
   assert (second["learning_rate"], second["images_per_second"]) == (0.5, 10.0)
+  assert second["images_per_second_per_device"] == 5.0
+  assert second["gradient_norm"] == 4.0
+  # TensorFlow alone takes that much; in bytes.
+  assert 1e8 < second["peak_memory/host"] < 1e12
   (events,) = folder.tensorboard.iterdir()
   tags = {
     value.tag
@@ -116,3 +127,42 @@ def test_records_scalars_for_plots_and_tensorboard(tmp_path, lines, clock):
     for value in event.summary.value
   }
   assert tags == {*second, "panel"} - {"step", "time"}
+
+
+def test_several_steps_at_once_count_as_many(tmp_path, lines, clock):
+  folder = RunFolder(tmp_path)
+  progress = _progress(folder)
+  clock[0] += 3.0
+  progress.add(_losses(1.0), 1)
+  clock[0] += 6.0
+  values = {name: tf.stack([value, value + 2, value + 4]) for name, value in _losses(1.0).items()}
+  progress.add(values, 4, count=3, waited=tf.constant(1.5, tf.float64))
+  assert lines[1] == (
+    "step 4/8  epoch 1/2  loss 4.000 (L->ab 3.000, ab->L 3.000)  5 images/s  0:00:08 left"
+  )
+  assert _metrics(folder)[1]["input_wait"] == 0.25
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_found_with_its_step_and_branch(tmp_path, lines, clock, value):
+  folder = RunFolder(tmp_path)
+  progress = _progress(folder)
+  progress.add(_losses(1.0), 1)
+  progress.add(_losses(1.0), 2)
+  bad = {**_losses(1.0), "ab->L": tf.constant(value), "total": tf.constant(value)}
+  progress.add(bad, 3)
+  with pytest.raises(NonFiniteError, match=f"loss of ab->L is {value} at step 3") as raised:
+    progress.add({name: tf.constant(value) for name in bad}, 4)
+  assert (raised.value.step, raised.value.branch) == (3, "ab->L")
+  assert [line["step"] for line in _metrics(folder)] == [1]
+
+
+def test_steps_that_a_loss_scale_leaves_out_are_counted(tmp_path, lines, clock):
+  folder = RunFolder(tmp_path)
+  progress = _progress(folder, steps=3)
+  progress.add(_losses(1.0), 1)
+  progress.add({**_losses(1.0), "gradient_norm": tf.constant(float("inf"))}, 2)
+  progress.add(_losses(3.0), 3)
+  first, second = _metrics(folder)
+  assert (second["gradient_norm"], second["steps_left_out"]) == (6.0, 1)
+  assert "steps_left_out" not in first

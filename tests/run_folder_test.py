@@ -15,7 +15,8 @@ import pytest
 
 from sbae_tf import config_json, presets, run_folder
 from sbae_tf.config import Component, DataConfig, PretrainConfig
-from sbae_tf.run_folder import RunFolder, WriteError
+from sbae_tf.failures import WriteError
+from sbae_tf.run_folder import RunFolder
 
 _CONFIG = PretrainConfig()
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(pathlib.Path(run_folder.__file__).parents[1])}

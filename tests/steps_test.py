@@ -10,8 +10,11 @@ import tensorflow as tf
 
 from sbae_tf.config import Component
 from sbae_tf.steps import Steps
+from sbae_tf.strategies import make_strategy
 
-TWO = ["CPU:0", "CPU:1"]
+
+def _two(config) -> tf.distribute.Strategy:
+  return make_strategy(dataclasses.replace(config, strategy="mirrored", num_devices=2))
 
 
 def _batches(count=5) -> list[tf.Tensor]:
@@ -30,12 +33,13 @@ def _train(config, strategy, batches) -> tuple[Steps, list[dict[str, float]]]:
 
 
 def _distribute(strategy, batches):
-  dataset = tf.data.Dataset.from_generator(
-    lambda: iter(batches), output_signature=tf.TensorSpec((None, 32, 32, 3), tf.uint8)
+  """Each batch cut into as many pieces as there are devices, the first ones the larger."""
+  pieces = [piece for b in batches for piece in np.array_split(b, strategy.num_replicas_in_sync)]
+  return strategy.distribute_datasets_from_function(
+    lambda _: tf.data.Dataset.from_generator(
+      lambda: iter(pieces), output_signature=tf.TensorSpec((None, 32, 32, 3), tf.uint8)
+    )
   )
-  options = tf.data.Options()
-  options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-  return strategy.experimental_distribute_dataset(dataset.with_options(options))
 
 
 def test_training_lowers_the_loss(small_config):
@@ -53,34 +57,76 @@ def test_total_is_the_weighted_sum(small_config):
   assert losses["total"] == pytest.approx(3 * losses["L->ab"] + losses["ab->L"], rel=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_two_devices_make_the_weights_of_one(small_config, optimizer):
-  """Regression of a batch that both halves share, so that batch statistics are equal too."""
-  half = _batches(6)
-  batches = [tf.concat([b[:8], b[:8]], axis=0) for b in half]
+@pytest.mark.parametrize(
+  ("optimizer", "options"), [("sgd", {"global_clipnorm": 0.5}), ("adam", {})]
+)
+def test_two_devices_make_the_weights_of_one(small_config, optimizer, options):
+  """Twenty steps, with batch statistics of both devices together and weight decay."""
+  options = {"weight_decay": 0.01, **options}
   config = dataclasses.replace(
     small_config,
-    optimizer=Component(optimizer, {"weight_decay": 0.01}),
+    backbone=Component("simplenet", {"width": 0.25, "synchronized": True}),
+    optimizer=Component(optimizer, options),
     learning_rate=1e-3,
   )
-  one, one_losses = _train(config, tf.distribute.get_strategy(), batches)
-  two, two_losses = _train(config, tf.distribute.MirroredStrategy(TWO), batches)
+  batches = _batches(20)
+  one, one_results = _train(config, tf.distribute.get_strategy(), batches)
+  two, two_results = _train(config, _two(small_config), batches)
   assert two.strategy.num_replicas_in_sync == 2
   np.testing.assert_allclose(
-    [list(step.values()) for step in two_losses],
-    [list(step.values()) for step in one_losses],
-    rtol=1e-3,
+    [list(step.values()) for step in two_results],
+    [list(step.values()) for step in one_results],
+    rtol=2e-3,
   )
-  for ours, theirs in zip(two.model.trainable_variables, one.model.trainable_variables):
-    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=0.01, atol=2e-4)
+  assert max(step["gradient_norm"] for step in one_results) > 0.5  # There is something to clip.
+  assert len(one.model.variables) > len(one.model.trainable_variables)  # Moving statistics.
+  for ours, theirs in zip(two.model.variables, one.model.variables):
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=0.01, atol=5e-4)
+
+
+def test_statistics_of_each_device_alone_are_others(small_config):
+  batches = _batches(2)
+  one, _ = _train(small_config, tf.distribute.get_strategy(), batches)
+  two, _ = _train(small_config, _two(small_config), batches)
+  pairs = list(zip(one.model.variables, two.model.variables))
+  assert not all(np.allclose(a.numpy(), b.numpy(), rtol=0.01, atol=5e-4) for a, b in pairs)
+
+
+def test_the_gradient_norm_is_that_of_all_gradients(small_config):
+  (batch,) = _batches(1)
+  steps = Steps(small_config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=1)
+  with tf.GradientTape() as tape:
+    losses = steps.model.losses(steps.model.prepare(batch), training=True)
+    mean = tf.reduce_mean(sum(losses.values()))
+  gradients = tape.gradient(mean, steps.model.trainable_variables)
+  expected = np.sqrt(sum(np.sum(np.square(g.numpy(), dtype=np.float64)) for g in gradients))
+  assert float(steps.train(batch)["gradient_norm"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_steps_in_a_loop_are_the_same_steps(small_config):
+  batches = _batches(7)
+  single, expected = _train(small_config, tf.distribute.get_strategy(), batches)
+  steps = Steps(small_config, tf.distribute.get_strategy(), steps_per_epoch=5, steps=7)
+  iterator = iter(_distribute(tf.distribute.get_strategy(), batches))
+  results = []
+  for count in (4, 3):
+    values, waited = steps.train_loop(iterator, tf.constant(count))
+    assert 0 <= float(waited) < 60
+    assert {value.shape for value in values.values()} == {(count,)}
+    results += [dict(zip(values, row)) for row in zip(*(v.numpy() for v in values.values()))]
+  assert [list(r) for r in results] == [list(e) for e in expected]
+  for ours, theirs in zip(results, expected):
+    assert ours == pytest.approx(theirs, rel=1e-5)
+  for ours, theirs in zip(steps.model.variables, single.model.variables):
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_heldout_losses_are_means_over_photographs_whatever_the_batches(small_config, devices):
-  strategy = tf.distribute.MirroredStrategy(TWO) if devices == 2 else tf.distribute.get_strategy()
+  strategy = _two(small_config) if devices == 2 else tf.distribute.get_strategy()
   steps = Steps(small_config, strategy, steps_per_epoch=1, steps=1)
   photographs = tf.concat(_batches(2), axis=0)[:21]
-  uneven = [photographs[:16], photographs[16:]]
+  uneven = [photographs[:16], photographs[16:20], photographs[20:]]  # None for the second device.
   losses = steps.heldout_losses(_distribute(strategy, uneven))
   expected = steps.model.losses(steps.model.prepare(photographs), training=False)
   assert list(losses) == ["L->ab", "ab->L", "total"]
@@ -160,8 +206,27 @@ def test_the_whole_step_compiles_under_xla(small_config):
   """Color conversion, quantization and the optimizer in it; the same step as without."""
   strategy = tf.distribute.get_strategy()
   plain, compiled = (Steps(small_config, strategy, steps_per_epoch=1, steps=2) for _ in range(2))
-  step = tf.function(compiled.train, jit_compile=True, autograph=False)
+  _assert_same_steps(plain.train, tf.function(compiled.train, jit_compile=True, autograph=False))
+
+
+def test_jit_compile(small_config):
+  strategy = tf.distribute.get_strategy()
+  plain, auto, compiled = (
+    Steps(dataclasses.replace(small_config, jit_compile=jit), strategy, steps_per_epoch=1, steps=2)
+    for jit in ("false", "auto", "true")
+  )
+  spec = tf.TensorSpec((16, 32, 32, 3), tf.uint8)
+  found = {
+    steps: "_XlaMustCompile" in str(steps.train.get_concrete_function(spec).graph.as_graph_def())
+    for steps in (plain, auto, compiled)
+  }
+  on_accelerator = bool(tf.config.list_logical_devices("GPU"))
+  assert found == {plain: False, auto: on_accelerator, compiled: True}
+  _assert_same_steps(plain.train, compiled.train)
+
+
+def _assert_same_steps(plain, compiled):
   for batch in _batches(2):
-    expected, losses = plain.train(batch), step(batch)
+    expected, losses = plain(batch), compiled(batch)
     for name in expected:
       assert float(losses[name]) == pytest.approx(float(expected[name]), rel=1e-3)

@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from sbae_tf import checkpoints, training
 from sbae_tf.config import Component, DataConfig
+from sbae_tf.data import pipeline, sources
 from sbae_tf.export import load_encoder
+from sbae_tf.failures import NonFiniteLossError, WriteError
 from sbae_tf.interrupts import Interrupted
-from sbae_tf.run_folder import WriteError
 
 
 def _weights(workdir) -> list[np.ndarray]:
@@ -433,3 +434,49 @@ def test_regression_rgb_sgd(small_config, tmp_path):
   )
   result = training.train(config, tmp_path / "run")
   assert set(result.heldout) == {"R->GB", "GB->R", "total"}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
+  finished, tmp_path, monkeypatch
+):
+  """A weight without a value, as an overflow leaves it: the loss of one branch is lost at once."""
+  _, config, _ = finished
+  run, compiled = tmp_path / "run", training.Steps.train
+
+  def train(self, batch):
+    if int(self.optimizer.iterations) == 4:
+      self.model.heads[1].trainable_variables[0].assign_add(
+        tf.fill(self.model.heads[1].trainable_variables[0].shape, np.nan)
+      )
+    return compiled.__get__(self, type(self))(batch)
+
+  monkeypatch.setattr(training.Steps, "train", train)
+  with pytest.raises(NonFiniteLossError, match="The loss of ab->L is nan at step 5.") as raised:
+    training.train(config, run)
+  assert [p.name for p in sorted((run / "checkpoints").glob("step-*"))] == ["step-00000003"]
+  source, _ = sources.open_sources(config.data)
+  names = pipeline.batch_names(source, 4, batch_size=16, seed=config.seed)
+  assert (run / "nonfinite.txt").read_text().splitlines() == names
+  assert f"Its photographs: {', '.join(names[:10])} and 6 more" in str(raised.value)
+  assert "--learning_rate" in str(raised.value)
+  assert max(line["step"] for line in _metrics(run)) < 5
+
+
+def test_steps_in_loops_are_the_same_run(finished, tmp_path, monkeypatch):
+  """Two at a time in epochs of three; stopped and gone on in between."""
+  workdir, config, _ = finished
+  config = dataclasses.replace(config, steps_per_execution=2, profile=())
+  run, loops = tmp_path / "run", []
+  train_loop = training.Steps.train_loop
+
+  def counted(self, batches, count):
+    loops.append(int(count))
+    return train_loop.__get__(self, type(self))(batches, count)
+
+  monkeypatch.setattr(training.Steps, "train_loop", counted)
+  _train_until(config, run, SystemExit, monkeypatch, (_at_step, 5, _kill))
+  training.train(config, run)
+  assert loops == [2, 2, 2]
+  for ours, theirs in zip(_weights(run), _weights(workdir)):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+  assert [line["step"] for line in _heldout(run)] == [3, 6]

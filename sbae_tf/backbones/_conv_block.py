@@ -53,7 +53,14 @@ def scale_channels(channels: int, *, width: float) -> int:
 
 
 def conv_bn_relu(
-  x: tf.Tensor, filters: int, *, kernel: int, name: str, stride: int = 1, relu: bool = True
+  x: tf.Tensor,
+  filters: int,
+  *,
+  kernel: int,
+  name: str,
+  stride: int = 1,
+  relu: bool = True,
+  synchronized: bool = False,
 ) -> tf.Tensor:
   """Applies a convolution without bias, batch normalization and ReLU.
 
@@ -67,6 +74,7 @@ def conv_bn_relu(
     name: the convolution's name.
     stride: the stride in both directions. The padding is zeros, "same".
     relu: False leaves the ReLU out, for what is first added to a shortcut.
+    synchronized: whether batch statistics are those of all devices together, not of each one.
 
   Returns:
     (B, ceil(H / stride), ceil(W / stride), F) of the compute type of the policy.
@@ -93,6 +101,10 @@ def conv_bn_relu(
     name=name,
   )(x)
   x = tf.keras.layers.BatchNormalization(
-    momentum=_BN_MOMENTUM, epsilon=_BN_EPSILON, name=f"{name}_bn"
+    momentum=_BN_MOMENTUM,
+    epsilon=_BN_EPSILON,
+    synchronized=synchronized,
+    dtype="float32" if synchronized else None,  # Keras would sum up in bfloat16.
+    name=f"{name}_bn",
   )(x)
   return tf.keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x

@@ -25,6 +25,8 @@ normalization in the place of local response normalization; no dropout.
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from sbae_tf.backbones import _conv_block
@@ -40,12 +42,14 @@ _CHANNELS = (96, 256, 384, 384, 256, 4096, 4096)
 _POOL_STRIDES = {"conv1": 2, "conv2": 1, "conv5": 1}
 
 
-def build(channels: int, *, width: float = 1.0) -> tf.keras.Model:
+def build(channels: int, *, width: float = 1.0, synchronized: bool = False) -> tf.keras.Model:
   """Builds an AlexNet tower.
 
   Args:
     channels: C, the number of the input's channels.
     width: multiplies the channels of every layer; 0.5 is the split-brain paper's.
+    synchronized: whether batch normalization takes the statistics of all devices together, which
+      small batches a device need; slower.
 
   Returns:
     A functional model from (B, H, W, C) float32, H and W multiples of 8, to a dict from the names
@@ -55,11 +59,12 @@ def build(channels: int, *, width: float = 1.0) -> tf.keras.Model:
     ValueError: `channels` is not an int of at least 1, or `width` not a finite number above 0.
   """
   filters = [_conv_block.scale_channels(count, width=width) for count in _CHANNELS]
+  block = functools.partial(_conv_block.conv_bn_relu, synchronized=synchronized)
   images = _conv_block.tower_input(channels)
   x = images
   features = {}
   for name, count, kernel, stride in zip(FEATURES, filters, _KERNELS, _STRIDES):
-    x = _conv_block.conv_bn_relu(x, count, kernel=kernel, stride=stride, name=name)
+    x = block(x, count, kernel=kernel, stride=stride, name=name)
     features[name] = x
     if name in _POOL_STRIDES:
       x = tf.keras.layers.MaxPooling2D(

@@ -24,6 +24,9 @@ specializes in the proxy task.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from sbae_tf.backbones import _conv_block
@@ -38,12 +41,14 @@ _STEM_CHANNELS = 64
 _CONV6_CHANNELS = 512
 
 
-def build(channels: int, *, width: float = 0.5) -> tf.keras.Model:
+def build(channels: int, *, width: float = 0.5, synchronized: bool = False) -> tf.keras.Model:
   """Builds a ResNet18 tower.
 
   Args:
     channels: C, the number of the input's channels.
     width: multiplies the channels of every layer; 1 is the ResNet18 of He et al.
+    synchronized: whether batch normalization takes the statistics of all devices together, which
+      small batches a device need; slower.
 
   Returns:
     A functional model from (B, H, W, C) float32, H and W multiples of 8, to a dict from the names
@@ -52,30 +57,31 @@ def build(channels: int, *, width: float = 0.5) -> tf.keras.Model:
   Raises:
     ValueError: `channels` is not an int of at least 1, or `width` not a finite number above 0.
   """
+  block = functools.partial(_conv_block.conv_bn_relu, synchronized=synchronized)
   stem_filters = _conv_block.scale_channels(_STEM_CHANNELS, width=width)
   images = _conv_block.tower_input(channels)
-  x = _conv_block.conv_bn_relu(images, stem_filters, kernel=7, stride=2, name="conv1")
+  x = block(images, stem_filters, kernel=7, stride=2, name="conv1")
   features = {"conv1": x}
   x = tf.keras.layers.MaxPooling2D(3, strides=2, padding="same", name="conv1_pool")(x)
   for stage, count, stride in _STAGES:
     filters = _conv_block.scale_channels(count, width=width)
-    for block in range(_BLOCKS_PER_STAGE):
-      first_stride = stride if block == 0 else 1
-      x = _basic_block(x, filters, stride=first_stride, name=f"{stage}_block{block + 1}")
+    for number in range(_BLOCKS_PER_STAGE):
+      first_stride = stride if number == 0 else 1
+      x = _basic_block(block, x, filters, stride=first_stride, name=f"{stage}_block{number + 1}")
     features[stage] = x
   conv6_filters = _conv_block.scale_channels(_CONV6_CHANNELS, width=width)
-  features["conv6"] = _conv_block.conv_bn_relu(x, conv6_filters, kernel=3, name="conv6")
+  features["conv6"] = block(x, conv6_filters, kernel=3, name="conv6")
   return tf.keras.Model(images, features)
 
 
-def _basic_block(x: tf.Tensor, filters: int, *, stride: int, name: str) -> tf.Tensor:
+def _basic_block(
+  block: Callable[..., tf.Tensor], x: tf.Tensor, filters: int, *, stride: int, name: str
+) -> tf.Tensor:
   """Applies the two-layer residual block: ReLU(F(x) + shortcut(x)), He et al. Eq. 1 and 2."""
   shortcut = x
   if stride != 1 or x.shape[-1] != filters:
-    shortcut = _conv_block.conv_bn_relu(
-      x, filters, kernel=1, stride=stride, name=f"{name}_shortcut", relu=False
-    )
-  x = _conv_block.conv_bn_relu(x, filters, kernel=3, stride=stride, name=f"{name}_conv1")
-  x = _conv_block.conv_bn_relu(x, filters, kernel=3, name=f"{name}_conv2", relu=False)
+    shortcut = block(x, filters, kernel=1, stride=stride, name=f"{name}_shortcut", relu=False)
+  x = block(x, filters, kernel=3, stride=stride, name=f"{name}_conv1")
+  x = block(x, filters, kernel=3, name=f"{name}_conv2", relu=False)
   x = tf.keras.layers.Add(name=f"{name}_add")([x, shortcut])
   return tf.keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -13,8 +13,10 @@ done once a chunk, and a chunk is read and decoded on one thread, several chunks
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from sbae_tf import runtime
@@ -35,6 +37,39 @@ _DRAWS = 64  # Random numbers that a position owns: `augmentation.DRAWS` and som
 Chunk = dict[str, tf.Tensor]
 
 
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """A worker's part of every batch: a batch is dealt out to workers, and by each to its devices.
+
+  Attributes:
+    index: of the worker, in [0, count).
+    count: of workers.
+    pieces: into which a worker's part is cut, one for each of its devices.
+  """
+
+  index: int = 0
+  count: int = 1
+  pieces: int = 1
+
+  def of(self, batch_size: int) -> int:
+    """The number of images of a batch that are in the part.
+
+    Raises:
+      ValueError: the batch does not divide among the workers' devices.
+    """
+    if not 0 <= self.index < self.count or self.pieces < 1:
+      raise ValueError(f"Expected a shard below its count, in 1 or more pieces. Received: {self}")
+    if batch_size % (self.count * self.pieces):
+      raise ValueError(
+        f"Expected `batch_size` to be a multiple of {self.count * self.pieces}, the number of "
+        f"devices. Received: {batch_size}."
+      )
+    return batch_size // self.count
+
+
+WHOLE = Shard()  # One worker with one device.
+
+
 def train_dataset(
   source: Source,
   *,
@@ -46,6 +81,7 @@ def train_dataset(
   flip: bool = True,
   turns: bool = False,
   first_step: int = 0,
+  shard: Shard = WHOLE,
   skipped: Skipped | None = None,
   max_pixels: int = MAX_PIXELS,
   service: str = "",
@@ -64,6 +100,7 @@ def train_dataset(
     flip: whether to mirror half of the images.
     turns: whether to turn each by 0, 90, 180 or 270 degrees at random.
     first_step: the number of batches to leave out: the step at which a resumed run goes on.
+    shard: which part of every batch is made, in how many pieces.
     skipped: where images are entered that cannot be read; None for a ledger that accepts 1%.
     max_pixels: an image with more is skipped, by its header.
     service: `grpc://host:port` of a tf.data service whose workers read and decode; they find the
@@ -75,18 +112,21 @@ def train_dataset(
   Returns:
     A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32}`; the label is -1 where the
     image has none. The same arguments give the same batches to the bit, whatever
-    `parallel_calls`, `prefetch` and `service`.
+    `parallel_calls`, `prefetch` and `service`. With a shard, the pieces of its part of each batch,
+    one after the other: those of all shards together are the batches without.
 
   Raises:
     ValueError: the source has fewer images than one batch or cannot be read by other processes, an
-      argument is out of range, or no service answers.
+      argument is out of range, the batch does not divide among shards and pieces, or no service
+      answers.
   """
   _check_positive(batch_size=batch_size, image_size=image_size, max_pixels=max_pixels)
   augmentation.check_ranges(area=area, aspect=aspect)
   if first_step < 0:
     raise ValueError(f"Expected `first_step` of 0 or more. Received: {first_step}")
   per_epoch = steps_per_epoch(source, batch_size) * batch_size
-  size = min(_CHUNK, _multiple(batch_size, source.run_length))
+  part = shard.of(batch_size)
+  size = _chunk_size(part, whole=shard.count == 1, run_length=source.run_length)
 
   def image_at(position: tf.Tensor) -> tf.Tensor:
     return order.image_at(source, position, per_epoch=per_epoch, seed=seed)
@@ -108,6 +148,8 @@ def train_dataset(
 
   @tf.autograph.experimental.do_not_convert  # It takes a second and finds nothing to convert.
   def load(start: tf.Tensor) -> Chunk:
+    if shard.count > 1:  # From the place in the shard to that in the order.
+      start = start // part * batch_size + shard.index * part + start % part
     position = start + tf.range(size, dtype=tf.int64)
     return _load(
       source, position, image_at(position), cut_at(position), image_size, max_pixels=max_pixels
@@ -128,7 +170,7 @@ def train_dataset(
     images = tf.ensure_shape(images, (size, image_size, image_size, 3))
     return {"image": images, "label": tf.gather(labels, tf.ensure_shape(index, (size,)))}
 
-  first = first_step * batch_size
+  first = first_step * part
   if service:
     if not source.portable:
       raise ValueError(
@@ -144,8 +186,8 @@ def train_dataset(
     dataset = tf.data.Dataset.counter(tf.constant(first, tf.int64), size)
     dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))
   dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
-  if size != batch_size:
-    dataset = dataset.rebatch(batch_size, drop_remainder=True)
+  if size != part // shard.pieces:
+    dataset = dataset.rebatch(part // shard.pieces, drop_remainder=True)
   return dataset.prefetch(_or_autotune(prefetch)).with_options(_options())
 
 
@@ -155,6 +197,7 @@ def evaluation_dataset(
   batch_size: int,
   image_size: int,
   limit: int | None = None,
+  shard: Shard = WHOLE,
   skipped: Skipped | None = None,
   max_pixels: int = MAX_PIXELS,
   parallel_calls: int | None = None,
@@ -166,6 +209,7 @@ def evaluation_dataset(
     batch_size: B.
     image_size: S, the side of the images in pixels.
     limit: the number of images, the first ones; None for all.
+    shard: which part of the images is taken, and into how many pieces each batch is cut.
     skipped: where images are entered that cannot be read, and which are left out; None for a
       ledger that accepts 1%.
     max_pixels: an image with more is skipped, by its header.
@@ -173,17 +217,22 @@ def evaluation_dataset(
 
   Returns:
     A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32}`; the last batch may be
-    smaller. The label is -1 where the image has none.
+    smaller. The label is -1 where the image has none. With a shard, pieces of B over the numbers
+    of shards and pieces, of a part of the images that lie together; the last shards' may be empty.
 
   Raises:
-    ValueError: an argument is not positive.
+    ValueError: an argument is not positive, or the batch does not divide among shards and pieces.
   """
   _check_positive(batch_size=batch_size, image_size=image_size, max_pixels=max_pixels)
   count = len(source)
   if limit is not None:
     _check_positive(limit=limit)
     count = min(count, limit)
-  size = min(_CHUNK, _multiple(batch_size, source.run_length))
+  part = shard.of(batch_size)
+  size = _chunk_size(part, whole=True, run_length=source.run_length)
+  # Whole chunks: where these are runs, those stay whole.
+  each = _multiple(-(-count // shard.count), size)
+  first, count = min(count, shard.index * each), min(count, (shard.index + 1) * each)
 
   def cut(slots: tf.Tensor, sizes: tf.Tensor, orientations: tf.Tensor, ratios: tf.Tensor) -> Cut:
     del slots
@@ -216,11 +265,30 @@ def evaluation_dataset(
     images = tf.ensure_shape(images, (None, image_size, image_size, 3))
     return {"image": images, "label": tf.gather(labels, index)}
 
-  dataset = tf.data.Dataset.range(0, count, size)
+  dataset = tf.data.Dataset.range(first, count, size)
   dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))
   dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
-  dataset = dataset.rebatch(batch_size)
+  dataset = dataset.rebatch(part // shard.pieces)
   return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def batch_names(source: Source, step: int, *, batch_size: int, seed: int) -> list[str]:
+  """The names of the images of a training batch, as the order has them.
+
+  Args:
+    source: N images.
+    step: of the batch, counted from 0.
+    batch_size: B.
+    seed: that of `train_dataset`.
+
+  Returns:
+    B names. Where an image could not be read another one was in its place.
+  """
+  position = step * batch_size + np.arange(batch_size)
+  per_epoch = steps_per_epoch(source, batch_size) * batch_size
+  with tf.device("cpu:0"):
+    index = order.image_at(source, tf.constant(position, tf.int64), per_epoch=per_epoch, seed=seed)
+  return [source.names[i] for i in index.numpy()]
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
@@ -331,6 +399,21 @@ def _labels(source: Source) -> tf.Tensor:
     return tf.constant(source.labels)
 
 
+def _chunk_size(part: int, *, whole: bool, run_length: int) -> int:
+  """Images of a chunk.
+
+  Args:
+    part: the shard's images of a batch.
+    whole: whether those of one batch and the next follow each other in the order. Else a chunk
+      must not reach from one into the next: it is a divisor of `part`.
+    run_length: of the source.
+  """
+  if whole:
+    return min(_CHUNK, _multiple(part, run_length))
+  divisors = [size for size in range(1, part + 1) if part % size == 0]
+  return min(divisors, key=lambda size: max(size / _CHUNK, _CHUNK / size))
+
+
 def _multiple(count: int, of: int) -> int:
   return -(-count // of) * of
 
@@ -348,8 +431,6 @@ def _options() -> tf.data.Options:
   options = tf.data.Options()
   # The default, said aloud: images are loaded in parallel, and later ones wait for their turn.
   options.deterministic = True
-  # Several workers each take their part of every batch: there are no files to deal out.
-  options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
   return options
 
 

@@ -12,6 +12,7 @@ def build(
   beta_2: float = 0.999,
   epsilon: float = 1e-7,
   weight_decay: float | None = None,
+  global_clipnorm: float | None = None,
 ) -> tf.keras.optimizers.Optimizer:
   """Keras's Adam.
 
@@ -21,9 +22,15 @@ def build(
     beta_2: decay of their squares' mean.
     epsilon: added to the denominator.
     weight_decay: the part of every weight, times the learning rate, that goes each step.
+    global_clipnorm: gradients whose Euclidean norm, of all together, is larger are scaled to it.
 
   Reference: Kingma and Ba 2015 (arXiv:1412.6980); Loshchilov and Hutter 2019 (arXiv:1711.05101).
   """
   return tf.keras.optimizers.Adam(
-    learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, weight_decay=weight_decay
+    learning_rate,
+    beta_1=beta_1,
+    beta_2=beta_2,
+    epsilon=epsilon,
+    weight_decay=weight_decay,
+    global_clipnorm=global_clipnorm,
   )
