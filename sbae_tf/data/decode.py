@@ -92,15 +92,24 @@ def _decoded(
   Returns:
     A dataset of the index among the M images, () int64, and the input (S, S, 3) uint8.
   """
+  indices = tf.data.Dataset.from_tensor_slices(tf.where(way == number)[:, 0])
+  others = (encoded, parts.window, parts.factor)
+  return inline_map(indices, _one_decoded(number, image_size), others).ignore_errors()
+
+
+@functools.cache  # A run has three pipelines: traced once for all of them.
+def _one_decoded(number: int, image_size: int) -> tf.types.experimental.GenericFunction:
+  """Decodes one image in one of `_WAYS`, from its index and what there is of all."""
   function, averaged = _WAYS[number]
 
-  def one(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    pixels = function(tf.gather(encoded, index), tf.gather(parts.window, index))
-    factor = tf.gather(parts.factor, index) if averaged else None
+  def one(
+    index: tf.Tensor, encoded: tf.Tensor, windows: tf.Tensor, factors: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    pixels = function(tf.gather(encoded, index), tf.gather(windows, index))
+    factor = tf.gather(factors, index) if averaged else None
     return index, augmentation.resample(pixels, image_size=image_size, factor=factor)
 
-  indices = tf.data.Dataset.from_tensor_slices(tf.where(way == number)[:, 0])
-  return inline_map(indices, one).ignore_errors()
+  return tf.function(one, autograph=False)
 
 
 def _jpeg_part(ratio: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
