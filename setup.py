@@ -63,6 +63,11 @@ EXTRAS_REQUIRE = {
     "pytest>=8",
     "pytest-xdist",
     "ruff==0.17.*",
+    # The SavedModel in a Keras model. 0.16 wants tf-keras, which would take TensorFlow 2.15's
+    # Keras's place; it imports pkg_resources, which later versions of setuptools drop.
+    f"tensorflow-hub==0.15.*; {TF_2_15}",
+    f"tensorflow-hub==0.16.*; {TF_2_21}",
+    f"setuptools<81; {TF_2_21}",
   ],
 }
 

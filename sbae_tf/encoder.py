@@ -93,12 +93,38 @@ class Encoder(tf.Module):
       under `"embedding"` the mean over the last map's pixels, (B, C) float32.
 
     Raises:
-      ValueError: `images` is not uint8 (B, H, W, 3).
+      ValueError: `images` is not uint8 (B, H, W, 3), or the stride does not divide its size.
     """
+    inputs = self._inputs(images)
+    return self._named(self._aggregation.merge(self.branch_features(inputs, training=training)))
+
+  def branch(self, images: tf.Tensor, index: int) -> dict[str, tf.Tensor]:
+    """The representation by one branch alone, without training.
+
+    Args:
+      images: as for `__call__`.
+      index: of the branch, in the configuration's order.
+
+    Returns:
+      As `__call__`, with the channels of that branch's tower only.
+
+    Raises:
+      ValueError: as `__call__`.
+    """
+    return self._named(self.branch_features(self._inputs(images), training=False)[index])
+
+  def _inputs(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """`branch_inputs` of photographs."""
     values = self.color.encode(images)
-    features = self._aggregation.merge(
-      self.branch_features(self.branch_inputs(values), training=training)
-    )
-    features = {name: tf.cast(value, tf.float32) for name, value in features.items()}
-    features[EMBEDDING] = tf.reduce_mean(features[self.feature_names[-1]], axis=(1, 2))
-    return features
+    if any(side is not None and side % self.stride for side in values.shape[1:3]):
+      raise ValueError(
+        f"Expected `images` of height and width that are multiples of {self.stride}. "
+        f"Received: {values.shape[1]} x {values.shape[2]}. Crop or resize them."
+      )
+    return self.branch_inputs(values)
+
+  def _named(self, features: Features) -> dict[str, tf.Tensor]:
+    """Feature maps in float32, and the embedding."""
+    named = {name: tf.cast(value, tf.float32) for name, value in features.items()}
+    named[EMBEDDING] = tf.reduce_mean(named[self.feature_names[-1]], axis=(1, 2))
+    return named

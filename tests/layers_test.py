@@ -14,14 +14,15 @@ _ROOT = pathlib.Path(__file__).parent.parent / "sbae_tf"
 # From the bottom up; a folder stands for its modules. A module may import what is in a row below
 # its own, and its own folder. A new module belongs in the lowest row that does.
 _LAYERS = (
-  ("config", "plugins", "runtime", "precision", "interrupts"),
-  ("color", "data", "backbones", "optimizers", "schedules"),
-  ("quantize", "aggregation"),
+  ("cluster", "config", "failures", "interrupts", "plugins", "precision", "runtime"),
+  ("color", "data", "backbones", "optimizers", "schedules", "model_card"),
+  ("quantize", "aggregation", "encoded_images"),
   ("tasks", "encoder"),
   ("model",),
-  ("config_json", "presets", "validation"),
-  ("run_folder",),
-  ("checkpoints", "export", "pictures", "progress", "steps", "strategies"),
+  ("colorizer", "config_json", "presets", "validation"),
+  ("run_folder", "serving"),
+  ("agreement", "checkpoints", "pictures", "progress", "steps", "strategies"),
+  ("export",),
   ("training",),
   ("flags",),
   ("pretrain",),
@@ -29,7 +30,9 @@ _LAYERS = (
 
 # What the rows would allow and the design does not.
 _ONLY = {
+  "cluster": set(),
   "config": set(),
+  "failures": set(),
   "plugins": set(),
   "runtime": set(),
   "precision": set(),
@@ -43,8 +46,8 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ config config_json flags interrupts plugins presets pretrain run_folder runtime "
-  "validation".split()
+  "__init__ cluster config config_json failures flags interrupts model_card plugins presets "
+  "pretrain run_folder runtime validation".split()
 )
 _SLOW = set(
   "keras keras_cv matplotlib numpy PIL scipy skimage sklearn tensorboard tensorflow tf_keras "

@@ -1,0 +1,106 @@
+"""Colorization: photographs, gray or in color, to the colors that a branch predicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from sbae_tf.color.color_space import ColorSpace
+from sbae_tf.model import PretrainModel
+
+
+class Colorizer(tf.Module):
+  """Keeps the lightness of photographs and predicts their color.
+
+  ```python
+  colorizer = Colorizer(model)
+  colored = colorizer(gray)             # (B, H, W, 1) uint8 to (B, H, W, 3) uint8
+  ```
+
+  Attributes:
+    model: the pretraining model, one branch of which predicts color from lightness.
+  """
+
+  def __init__(self, model: PretrainModel) -> None:
+    """Finds the branch.
+
+    Args:
+      model: with a branch from what gray photographs differ in to all other channels, such as
+        `L->ab` or `Y->UV`.
+
+    Raises:
+      ValueError: there is no such branch, or its bins depend on the true colors.
+    """
+    super().__init__(name="colorizer")
+    self.model = model
+    self._branch = _colorizing_branch(model)
+
+  def __call__(self, images: tf.Tensor) -> tf.Tensor:
+    """Colorizes.
+
+    Args:
+      images: (B, H, W, 1) uint8 gray, or (B, H, W, 3) uint8 sRGB, of which only the lightness is
+        looked at; H and W multiples of the encoder's stride.
+
+    Returns:
+      (B, H, W, 3) uint8 sRGB: the lightness of `images`, and the predicted color, decoded by the
+      task (the annealed mean of a classification) and enlarged bilinearly from the small map.
+
+    Raises:
+      ValueError: `images` is of another type or number of channels.
+
+    Reference: Zhang et al. 2016, arXiv:1603.08511, Sec. 2.3.
+    """
+    images = tf.convert_to_tensor(images)
+    if images.dtype != tf.uint8 or images.shape.rank != 4 or images.shape[-1] not in (1, 3, None):
+      raise ValueError(
+        "Expected `images` (B, H, W, 1) or (B, H, W, 3) uint8. "
+        f"Received: {images.shape} {images.dtype.name}."
+      )
+    model, color = self.model, self.model.encoder.color
+    branch, task = model.config.branches[self._branch], model.tasks[self._branch]
+    shape = tf.shape(images)
+    rgb = tf.broadcast_to(images, tf.concat([shape[:3], [3]], axis=0))
+    values = color.encode(tf.ensure_shape(rgb, (None, None, None, 3)))
+    output = model.outputs(model.encoder.branch_inputs(values), training=False)[self._branch]
+    # The true colors, which the task does not look at.
+    unknown = tf.zeros(tf.concat([tf.shape(output)[:3], [len(branch.targets)]], axis=0))
+    predicted = tf.image.resize(task.decode(output, unknown), shape[1:3], "bilinear")
+    both = tf.concat([color.slice(values, branch.inputs), predicted], axis=-1)
+    # From the branch's order of channels to the color space's.
+    both = tf.gather(both, np.argsort(color.indices((*branch.inputs, *branch.targets))), axis=-1)
+    return tf.cast(tf.round(color.decode(both) * 255.0), tf.uint8)
+
+
+def _colorizing_branch(model: PretrainModel) -> int:
+  """The index of the branch that predicts color from lightness."""
+  color = model.encoder.color
+  names = {channel.name for channel in color.channels}
+  lightness = _lightness(color)
+  for index, (branch, task) in enumerate(zip(model.config.branches, model.tasks)):
+    if set(branch.inputs) != lightness or set(branch.targets) != names - lightness:
+      continue
+    bins = model.heads[index].output_shape[-1]
+    scores, colors = tf.zeros((1, 1, 1, bins)), tf.zeros((1, 1, 1, len(branch.targets)))
+    if np.any(task.decode(scores, colors) != task.decode(scores, colors + 1.0)):
+      raise ValueError(
+        f"Branch {branch.name} cannot colorize: its bins lie in the range of each photograph's own "
+        "colors, which a gray one does not have. Train with --task.quantizer=uniform."
+      )
+    return index
+  gray, rest = ",".join(sorted(lightness)), ",".join(sorted(names - lightness))
+  raise ValueError(
+    f"Expected a branch {gray}->{rest} to colorize with. Received: "
+    f"{', '.join(branch.name for branch in model.config.branches)}."
+    if rest
+    else f"Color space '{color.name}' cannot colorize: all its channels have a part in lightness."
+  )
+
+
+def _lightness(color: ColorSpace) -> set[str]:
+  """The channels in which gray photographs differ from each other."""
+  ramp = np.arange(256, dtype=np.uint8)[np.newaxis, np.newaxis, :, np.newaxis].repeat(3, axis=3)
+  values = color.encode(tf.constant(ramp)).numpy()
+  spread = np.ptp(values, axis=(0, 1, 2))
+  # Conversion rounds: neutral chroma is not 0 to the last bit.
+  return {c.name for c, s in zip(color.channels, spread) if s > 0.01 * (c.high - c.low)}
