@@ -89,7 +89,10 @@ def _tpu(config: PretrainConfig) -> tf.distribute.Strategy:
   name = os.environ.get("TPU_NAME", "local")
   try:
     with runtime.quiet_logs():
-      resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
+      # Not `TPUClusterResolver.connect`, which fails in TensorFlow 2.15.
+      resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
+      tf.config.experimental_connect_to_cluster(resolver)
+      tf.tpu.experimental.initialize_tpu_system(resolver)
       return tf.distribute.TPUStrategy(resolver)
   except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
     reason = " ".join(str(error).split())[:200]

@@ -32,6 +32,7 @@ from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
 from sbae_tf.failures import NonFiniteLossError, WorkerLostError
 from sbae_tf.interrupts import Interrupted, Interrupts
+from sbae_tf.model_card import Provenance
 from sbae_tf.progress import NonFiniteError, Progress
 from sbae_tf.run_folder import RunFolder, folder_aside, write_aside, writing
 from sbae_tf.steps import Steps
@@ -233,7 +234,13 @@ class _Run:
       return {}
     encoder = self._folder.encoder
     with writing(encoder, tf.errors.OpError), folder_aside(encoder) as aside:
-      export_encoder(self._steps.model.encoder, aside)
+      export_encoder(
+        self._steps.model.encoder,
+        aside,
+        provenance=Provenance(
+          self._source.description, self._heldout.description, self._total, losses
+        ),
+      )
     self._agreement.part()
     return losses
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import glob
 import importlib
 import importlib.metadata
@@ -324,3 +325,22 @@ def test_quiet_logs(fails: bool, verbosity: int) -> None:
     absl.removeHandler(records)
     tensorflow.setLevel(level)
     absl_logging.set_verbosity(before)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_collected_after_an_import_as_before(tmp_path, monkeypatch, enabled):
+  monkeypatch.syspath_prepend(str(tmp_path))
+  (tmp_path / "gc_probe.py").write_text("import gc\nwhile_importing = gc.isenabled()\n")
+  (tmp_path / "gc_broken.py").write_text("raise RuntimeError\n")
+  monkeypatch.delitem(sys.modules, "gc_probe", raising=False)
+  importlib.invalidate_caches()
+  before = gc.isenabled()
+  (gc.enable if enabled else gc.disable)()
+  try:
+    assert not runtime.import_quietly("gc_probe").while_importing
+    assert gc.isenabled() == enabled
+    with pytest.raises(RuntimeError):
+      runtime.import_quietly("gc_broken")
+    assert gc.isenabled() == enabled
+  finally:
+    (gc.enable if before else gc.disable)()

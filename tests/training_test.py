@@ -271,7 +271,7 @@ def test_a_corrupt_checkpoint_costs_only_time(finished, tmp_path, monkeypatch):
 
 
 def _fail_to_export(error, patch) -> None:
-  def export_encoder(encoder, path):
+  def export_encoder(encoder, path, *, provenance):
     path.mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(b"half")
     raise error

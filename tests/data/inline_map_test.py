@@ -81,3 +81,33 @@ def test_files_are_read(tmp_path: pathlib.Path):
     b"file 1",
     b"file 2",
   ]
+
+
+def test_others_are_the_last_arguments():
+  table, two = tf.constant([3, 1, 2], tf.int64), tf.constant(2, tf.int64)
+  mapped = inline_map(
+    tf.data.Dataset.range(3), lambda i, table, factor: tf.gather(table, i) * factor, (table, two)
+  )
+  assert _all(mapped) == [6, 2, 4]
+
+  def choose(number: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:  # Control flow: `Dataset.map`.
+    return tf.switch_case(tf.cast(number % 2, tf.int32), [lambda: number + shift, lambda: -number])
+
+  assert _all(inline_map(tf.data.Dataset.range(4), choose, (two,))) == [2, -1, 4, -3]
+
+
+def test_a_compiled_function_is_traced_once_and_takes_each_datasets_others():
+  traces = []
+
+  @tf.function(autograph=False)
+  def shifted(number: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    traces.append(None)
+    return number + shift
+
+  def element(shift: tf.Tensor) -> tf.Tensor:
+    return inline_map(tf.data.Dataset.range(3), shifted, (shift,)).batch(3).get_single_element()
+
+  shifts = tf.data.Dataset.from_tensor_slices(tf.constant([10, 20], tf.int64))
+  for _ in range(2):  # Each time another graph.
+    assert [x.numpy().tolist() for x in shifts.map(element)] == [[10, 11, 12], [20, 21, 22]]
+  assert len(traces) == 1
