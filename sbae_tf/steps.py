@@ -39,10 +39,9 @@ class Steps:
       steps: all steps of the run, for the schedule.
 
     Raises:
-      ValueError: an option of a component is out of range.
+      ValueError: an option of a component is out of range, or XLA cannot compile the model.
     """
     self._config = config
-    self._jit = _compiles(config.jit_compile)
     self.strategy = strategy
     with strategy.scope():
       tf.keras.utils.set_random_seed(config.seed)
@@ -53,9 +52,30 @@ class Steps:
       optimizer = plugins.find("optimizer", config.optimizer.name).build(
         self.schedule, **config.optimizer.options
       )
+      self._jit = self._compiles()
       self.optimizer = with_loss_scale(optimizer, config.precision)
       if hasattr(self.optimizer, "build"):  # The legacy ones, which addons has, make slots later.
         self.optimizer.build(self.model.trainable_variables)
+
+  def _compiles(self) -> bool:
+    """Whether XLA compiles a replica's losses and gradients.
+
+    By itself not on CPUs, where that makes the step slower (`tools/results/step.md`), and not where
+    replicas exchange statistics in between.
+    """
+    asked = self._config.jit_compile
+    exchanged = self.strategy.num_replicas_in_sync > 1 and any(
+      getattr(module, "synchronized", False) for module in self.model.submodules
+    )
+    if asked == "true" and exchanged:
+      raise ValueError(
+        "Expected `jit_compile` 'auto' or 'false' with batch normalization that is synchronized "
+        "over several devices: XLA compiles each device's part by itself. Received: 'true'."
+      )
+    if asked == "auto":
+      kinds = ("GPU", "TPU")
+      return not exchanged and any(tf.config.list_logical_devices(kind) for kind in kinds)
+    return asked == "true"
 
   @property
   def _scales(self) -> bool:
@@ -209,13 +229,3 @@ class Steps:
       raise ValueError("Expected photographs to evaluate: none of the held-out ones can be read.")
     count = float(sums.pop("count"))
     return {name: float(value) / count for name, value in sums.items()}
-
-
-def _compiles(jit_compile: str) -> bool:
-  """Whether XLA compiles the step.
-
-  On CPUs it does not by itself, for there it makes the step slower (`tools/results/step.md`).
-  """
-  if jit_compile == "auto":
-    return any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
-  return jit_compile == "true"

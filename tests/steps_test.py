@@ -225,6 +225,21 @@ def test_jit_compile(small_config):
   _assert_same_steps(plain.train, compiled.train)
 
 
+def test_jit_compile_on_two_devices(small_config):
+  config = dataclasses.replace(small_config, jit_compile="true")
+  _, compiled = _train(config, _two(config), _batches(2))
+  _, plain = _train(dataclasses.replace(config, jit_compile="false"), _two(config), _batches(2))
+  for ours, theirs in zip(compiled, plain):
+    assert ours == pytest.approx(theirs, rel=1e-3)
+  synchronized = Component("simplenet", {"width": 0.25, "synchronized": True})
+  config = dataclasses.replace(config, backbone=synchronized)
+  with pytest.raises(ValueError, match="`jit_compile` 'auto' or 'false' with batch normalization"):
+    Steps(config, _two(config), steps_per_epoch=1, steps=1)
+  Steps(config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=1)
+  config = dataclasses.replace(config, jit_compile="auto")
+  Steps(config, _two(config), steps_per_epoch=1, steps=1)
+
+
 def _assert_same_steps(plain, compiled):
   for batch in _batches(2):
     expected, losses = plain(batch), compiled(batch)
