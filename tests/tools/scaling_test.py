@@ -13,8 +13,9 @@ from sbae_tf import presets
 from sbae_tf.config import Component
 from sbae_tf.steps import Steps
 from tools import scaling
+from tools.projection import cluster, page, workload
 
-WORK = scaling.Workload(
+WORK = workload.Workload(
   name="some",
   parameters=1_000_000,
   image_size=100,
@@ -26,7 +27,7 @@ WORK = scaling.Workload(
   optimizer_bytes=28_000_000,
   kernels=100,
 )
-GIVEN = scaling.Assumptions(
+GIVEN = cluster.Assumptions(
   batch_per_gpu=10,
   global_batch=1280,
   tflops=100.0,
@@ -47,7 +48,7 @@ GIVEN = scaling.Assumptions(
 
 def _step(gpus, batch=None, work=WORK, **given):
   batch = 10 * gpus if batch is None else batch
-  return scaling.step(work, dataclasses.replace(GIVEN, **given), gpus=gpus, batch=batch)
+  return cluster.step(work, dataclasses.replace(GIVEN, **given), gpus=gpus, batch=batch)
 
 
 def test_one_gpu_reduces_nothing():
@@ -106,7 +107,7 @@ def test_a_slow_host_limits_the_overlapped_step():
 
 
 def test_strong_scaling_shares_a_batch_and_weak_scaling_keeps_it():
-  scaled = scaling.scale(WORK, GIVEN, [1, 8, 128])
+  scaled = cluster.scale(WORK, GIVEN, [1, 8, 128])
   assert [s.batch for s in scaled.weak] == [10, 80, 1280]
   assert [s.batch for s in scaled.strong] == [1280] * 3
   assert scaled.strong[2].compute == pytest.approx(scaled.weak[0].compute)
@@ -114,19 +115,19 @@ def test_strong_scaling_shares_a_batch_and_weak_scaling_keeps_it():
 
 
 def test_efficiency_is_of_images_a_gpu():
-  steps = scaling.scale(WORK, GIVEN, [1, 8, 128]).weak
-  assert scaling.efficiency(steps, overlap=False)[1] == pytest.approx(658 / (658 + 112))
-  assert scaling.efficiency(steps, overlap=True)[:2] == [1.0, 1.0]
-  strong = scaling.scale(WORK, GIVEN, [1, 128]).strong
+  steps = cluster.scale(WORK, GIVEN, [1, 8, 128]).weak
+  assert cluster.efficiency(steps, overlap=False)[1] == pytest.approx(658 / (658 + 112))
+  assert cluster.efficiency(steps, overlap=True)[:2] == [1.0, 1.0]
+  strong = cluster.scale(WORK, GIVEN, [1, 128]).strong
   expected = strong[0].serial / (128 * strong[1].serial)
-  assert scaling.efficiency(strong, overlap=False)[1] == pytest.approx(expected)
+  assert cluster.efficiency(strong, overlap=False)[1] == pytest.approx(expected)
 
 
 def test_the_knee_is_the_last_before_efficiency_falls():
   steps = [dataclasses.replace(_step(1), gpus=n, batch=n, serial=t) for n, t in TIMES]
-  assert scaling.knee(steps, 0.9) == 2
-  assert scaling.knee(steps, 0.5) == 8
-  assert scaling.knee(steps, 0.1) == 16
+  assert cluster.knee(steps, 0.9) == 2
+  assert cluster.knee(steps, 0.5) == 8
+  assert cluster.knee(steps, 0.1) == 16
 
 
 TIMES = [(1, 1.0), (2, 1.1), (4, 1.2), (8, 1.9), (16, 3.0)]
@@ -173,14 +174,14 @@ def _profiled_flops(config):
 def test_flops_are_those_of_tensorflows_profiler(small_config, backbone):
   config = dataclasses.replace(small_config, backbone=Component(backbone, {"width": 0.25}))
   profiled = _profiled_flops(config)
-  work = scaling.count("small", config)
+  work = workload.count("small", config)
   assert work.forward_flops == profiled["Conv2D"]
   assert work.flops == sum(profiled.values())
   assert profiled["Conv2DBackpropInput"] < profiled["Conv2D"]  # None of the photographs.
 
 
 def test_simplenet_by_hand():
-  work = scaling.count("simplenet_lab", presets.preset("simplenet_lab"))
+  work = workload.count("simplenet_lab", presets.preset("simplenet_lab"))
   kernels = (
     (25, 16, 48),
     (9 * 16, 64, 24),
@@ -211,14 +212,14 @@ def test_simplenet_by_hand():
 
 def test_sgd_has_one_slot(small_config):
   config = dataclasses.replace(small_config, optimizer=Component("sgd", {"momentum": 0.9}))
-  work = scaling.count("small", config)
+  work = workload.count("small", config)
   assert work.optimizer_bytes == 4 * 5 * work.parameters
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_16_bits_halve_the_activations_and_not_the_gradients(small_config, precision):
-  full = scaling.count("small", small_config)
-  mixed = scaling.count("small", dataclasses.replace(small_config, precision=precision))
+  full = workload.count("small", small_config)
+  mixed = workload.count("small", dataclasses.replace(small_config, precision=precision))
   assert mixed.gradient_bytes == full.gradient_bytes
   assert mixed.optimizer_bytes == full.optimizer_bytes
   assert mixed.flops == full.flops
@@ -233,11 +234,11 @@ def test_bytes_of_each_layer():
   image, small = 4 * 8 * 8 * 3, 4 * 4 * 4 * 4
   flops, weights = 2 * 3 * 3 * 3 * 4 * 16, 12 * 3 * 3 * 3 * 4
   rest = [(0, 0, 3 * small + 2 * small, 0), (0, 0, 3 * 2 * small + 2 * small, 0)]
-  assert list(scaling.layer_work(network, 8, True)) == [
+  assert list(workload.layer_work(network, 8, True)) == [
     (flops, 2 * flops, 2 * image + 2 * small, weights),
     *rest,
   ]
-  assert list(scaling.layer_work(network, 8, False)) == [
+  assert list(workload.layer_work(network, 8, False)) == [
     (flops, 3 * flops, 3 * image + 2 * small, weights),
     *rest,
   ]
@@ -247,7 +248,7 @@ def test_a_layer_that_it_cannot_count_is_refused():
   images = tf.keras.Input((8, 8, 3))
   network = tf.keras.Model(images, tf.keras.layers.Conv2DTranspose(4, 3, name="up")(images))
   with pytest.raises(ValueError, match="Conv2DTranspose up"):
-    list(scaling.layer_work(network, 8, True))
+    list(workload.layer_work(network, 8, True))
 
 
 def test_the_decode_rate_is_the_measured_one(tmp_path):
@@ -266,11 +267,11 @@ def test_the_decode_rate_is_the_measured_one(tmp_path):
   ]
   file = tmp_path / "input.json"
   file.write_text(json.dumps({"collections": collections}))
-  assert scaling.measured_decode_rate(file) == 3.0
+  assert cluster.measured_decode_rate(file) == 3.0
   for text in ("", "{}", '{"collections": []}', "[]"):
     file.write_text(text)
     with pytest.raises(ValueError, match="--decode_rate"):
-      scaling.measured_decode_rate(file)
+      cluster.measured_decode_rate(file)
 
 
 SETTING = {"command": "python -m tools.scaling", "precision": "mixed_bfloat16", "plot": "s.png"}
@@ -278,7 +279,7 @@ SETTING = {"command": "python -m tools.scaling", "precision": "mixed_bfloat16", 
 
 def _page(**given):
   given = dataclasses.replace(GIVEN, **given)
-  return scaling.markdown([scaling.scale(WORK, given, [1, 8, 128])], given, SETTING)
+  return page.markdown([cluster.scale(WORK, given, [1, 8, 128])], given, SETTING)
 
 
 def test_the_page_says_what_it_is_and_has_the_numbers():
