@@ -298,7 +298,7 @@ def test_the_page_says_what_it_is_and_has_the_numbers():
 
 def test_the_page_tells_whether_decoding_keeps_up():
   assert "**Decoding comes first.**" in _page(decode_rate=1000.0)
-  assert "decoding keeps up for some 1.59" in _page(decode_rate=10000.0)
+  assert "are enough for some (1.59)" in _page(decode_rate=10000.0)
 
 
 def _main(monkeypatch, *arguments):

@@ -80,10 +80,10 @@ def _findings(scalings: Sequence[Scaling], given: Assumptions) -> list[str]:
   lines = ["What it shows:", ""]
   if starved:
     lines.append(
-      f"- **Decoding comes first.** One GPU wants more decoding cores than the "
-      f"{given.cores_per_gpu} it has with {', '.join(starved)}: from the first GPU on, the input is the knee. Write the "
-      "photographs small (records of about the size that is trained on), or decode on other "
-      "machines (`--data_service`)."
+      "- **Decoding comes first.** One GPU wants more decoding cores than the "
+      f"{given.cores_per_gpu} it has with {', '.join(starved)}: from the first GPU on, the input "
+      "is the knee. Write the photographs small (records of about the size that is trained on), "
+      "or decode on other machines (`--data_service`)."
     )
   if fed:
     lines.append(
