@@ -30,7 +30,7 @@ from sbae_tf.data import source as source_lib
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
-from sbae_tf.failures import NonFiniteLossError, WorkerLostError
+from sbae_tf.failures import NonFiniteLossError, WorkerLostError, WriteError
 from sbae_tf.interrupts import Interrupted, Interrupts
 from sbae_tf.model_card import Provenance
 from sbae_tf.progress import NonFiniteError, Progress
@@ -516,12 +516,13 @@ def _panel_images(config: PretrainConfig, heldout: Source, skipped: Skipped) -> 
 
 
 def _reading(read: Callable[[], _T], skipped: Skipped) -> _T:
-  """What `read` gives; a plain error where it ends because too many photographs were skipped."""
+  """What `read` gives; a plain error where too many photographs, or they could not be entered."""
   try:
     return read()
   except tf.errors.OpError as error:
     try:
-      skipped.check()
-    except ValueError as too_many:
-      raise too_many from None
+      with writing(skipped.file or pathlib.Path("skipped.tsv")):
+        skipped.check()
+    except (ValueError, WriteError) as reason:
+      raise reason from None
     raise error

@@ -406,6 +406,22 @@ def test_too_many_photographs_that_cannot_be_read_end_the_run(small_config, tmp_
   assert not (tmp_path / "run" / "encoder").exists()
 
 
+def test_a_full_disk_while_skipped_photographs_are_named(small_config, tmp_path, monkeypatch):
+  _dirty_folder(tmp_path / "photographs")
+  data = DataConfig(path=str(tmp_path / "photographs"), image_size=32, max_skipped=0.05)
+  config = dataclasses.replace(small_config, data=data, batch_size=8, epochs=2)
+  opened = pathlib.Path.open
+
+  def full(self, *arguments, **more):
+    if self.name == "skipped.tsv":
+      raise OSError(28, "No space left on device")
+    return opened(self, *arguments, **more)
+
+  monkeypatch.setattr(pathlib.Path, "open", full)
+  with pytest.raises(WriteError, match=r"^Cannot write .*skipped.tsv: No space left on device"):
+    training.train(config, tmp_path / "run")
+
+
 def test_a_folder_of_no_images_with_images_names_leaves_nothing(small_config, tmp_path):
   folder = tmp_path / "photographs"
   folder.mkdir()

@@ -16,7 +16,11 @@ class TooManySkippedError(ValueError):
 
 
 class Skipped:
-  """A ledger of images that were skipped, each once; safe to write to from several threads."""
+  """A ledger of images that were skipped, each once; safe to write to from several threads.
+
+  Attributes:
+    file: where they are entered as well; None for nowhere.
+  """
 
   def __init__(
     self, total: int, *, limit: float = 0.01, file: str | os.PathLike[str] | None = None
@@ -30,10 +34,11 @@ class Skipped:
         earlier run entered there stays, and counts once it is met again. None for none.
     """
     self._total, self._limit = total, limit
-    self._file = None if file is None else pathlib.Path(file)
+    self.file = None if file is None else pathlib.Path(file)
     self._entries: dict[str, tuple[str, str]] = {}
     self._lock = threading.Lock()
-    self._written = set() if self._file is None else _mend_file(self._file)
+    self._failure: OSError | None = None  # Of writing.
+    self._written = set() if self.file is None else _mend_file(self.file)
 
   def add(self, name: str, reason: str, detail: str) -> None:
     """Enters an image, unless it is there.
@@ -45,29 +50,40 @@ class Skipped:
 
     Raises:
       TooManySkippedError: there are too many now; shows the first ten.
+      OSError: the file cannot be written.
     """
     # In a line of its own, whatever is in a file's name.
     name, detail = (" ".join(text.split()) for text in (name, detail))
     with self._lock:
       if name not in self._entries:
         self._entries[name] = (reason, detail)
-        self._write(f"{reason}\t{name}\t{detail}\n", name)
+        try:
+          self._write(f"{reason}\t{name}\t{detail}\n", name)
+        except OSError as error:
+          self._failure = error
       self._check()
 
   def check(self) -> None:
-    """Raises `TooManySkippedError` where there are too many."""
+    """Raises what `add` has raised: there, TensorFlow may have made another error of it.
+
+    Raises:
+      TooManySkippedError: there are too many.
+      OSError: the file could not be written.
+    """
     with self._lock:
       self._check()
 
   def _write(self, line: str, name: str) -> None:
-    if self._file is None or name in self._written:
+    if self.file is None or name in self._written:
       return
-    head = "" if self._file.exists() else _HEADER
-    with self._file.open("a", encoding="utf-8") as file:
+    head = "" if self.file.exists() else _HEADER
+    with self.file.open("a", encoding="utf-8") as file:
       file.write(head + line)
     self._written.add(name)
 
   def _check(self) -> None:
+    if self._failure is not None:
+      raise self._failure
     if len(self._entries) <= self._limit * self._total:
       return
     entries = list(self._entries.items())[:_SHOWN]
