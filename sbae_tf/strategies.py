@@ -80,8 +80,16 @@ def _multi_worker_mirrored(config: PretrainConfig) -> tf.distribute.Strategy:
   jobs = resolver.cluster_spec().as_dict()
   addresses = ", ".join([*jobs.get("chief", []), *jobs.get("worker", [])])
   logging.info("This is %s. Waiting for all of %s.", worker, addresses)
-  with runtime.quiet_logs():
-    return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+  try:
+    with runtime.quiet_logs():
+      return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+  except RuntimeError as error:
+    if "program startup" not in str(error):
+      raise
+    raise ValueError(
+      "Expected `strategy` 'multi_worker_mirrored' in a process in which TensorFlow has computed "
+      "nothing yet: workers are connected first. Start a new one."
+    ) from error
 
 
 def _tpu(config: PretrainConfig) -> tf.distribute.Strategy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import subprocess
@@ -74,6 +75,16 @@ def test_slurm_tasks_are_workers(monkeypatch):
   # As many as TensorFlow sees: SLURM hides those of other tasks.
   assert resolver.num_accelerators() == {}
   assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_workers_are_connected_before_anything_is_computed(small_config, monkeypatch):
+  tf.constant(1.0) + 1.0
+  task = {"cluster": {"worker": ["localhost:1", "localhost:2"]}, "task": {"type": "worker"}}
+  task["task"]["index"] = 0
+  monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+  config = dataclasses.replace(small_config, strategy="multi_worker_mirrored")
+  with pytest.raises(ValueError, match="TensorFlow has computed nothing yet"):
+    make_strategy(config)
 
 
 def test_without_a_tpu_there_is_a_line(tmp_path):
