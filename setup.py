@@ -51,6 +51,13 @@ EXTRAS_REQUIRE = {
     f"tensorflow[and-cuda]>=2.15,<2.16; {TF_2_15}",
     f"tensorflow[and-cuda]==2.21.*; {TF_2_21}",
   ],
+  # onnx from 1.19 on wants a later ml_dtypes than TensorFlow 2.15 allows. tf2onnx before 1.17 wants
+  # a protobuf of its own, and 1.17 Python 3.10.
+  "onnx": [
+    'tf2onnx>=1.17,<2; python_version >= "3.10"',
+    f'onnx<1.19; python_version >= "3.10" and {TF_2_15}',
+    'onnxruntime; python_version >= "3.10"',
+  ],
   "plots": ["matplotlib"],
   "profile": [
     f"tensorboard-plugin-profile==2.15.2; {TF_2_15}",
@@ -67,6 +74,8 @@ EXTRAS_REQUIRE = {
     # Keras's place; it imports pkg_resources, which later versions of setuptools drop.
     f"tensorflow-hub==0.15.*; {TF_2_15}",
     f"tensorflow-hub==0.16.*; {TF_2_21}",
+    f"tensorflow-serving-api==2.15.1; {TF_2_15}",
+    f"tensorflow-serving-api==2.21.*; {TF_2_21}",
     f"setuptools<81; {TF_2_21}",
   ],
 }

@@ -11,9 +11,13 @@ import math
 import os
 import pathlib
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import Union
+
+if __name__ == "__main__":  # Here, for the imports below take seconds, and --help needs none.
+  sys.exit(importlib.import_module("sbae_tf.export_cli").main(sys.argv[1:]))
 
 import numpy as np
 import tensorflow as tf

@@ -14,24 +14,28 @@ _ROOT = pathlib.Path(__file__).parent.parent / "sbae_tf"
 # From the bottom up; a folder stands for its modules. A module may import what is in a row below
 # its own, and its own folder. A new module belongs in the lowest row that does.
 _LAYERS = (
-  ("cluster", "config", "failures", "interrupts", "plugins", "precision", "runtime"),
+  (
+    *("cluster", "config", "export_request", "failures", "interrupts", "plugins"),
+    *("precision", "runtime"),
+  ),
   ("color", "data", "backbones", "optimizers", "schedules", "model_card"),
   ("quantize", "aggregation", "encoded_images"),
   ("tasks", "encoder"),
-  ("model",),
+  ("formats", "model"),
   ("colorizer", "config_json", "presets", "validation"),
   ("run_folder", "serving"),
   ("agreement", "checkpoints", "pictures", "progress", "steps", "strategies"),
-  ("export",),
-  ("training",),
+  ("export", "trained"),
+  ("checked_export", "training"),
   ("flags",),
-  ("pretrain",),
+  ("export_cli", "pretrain"),
 )
 
 # What the rows would allow and the design does not.
 _ONLY = {
   "cluster": set(),
   "config": set(),
+  "export_request": set(),
   "failures": set(),
   "plugins": set(),
   "runtime": set(),
@@ -46,8 +50,8 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ cluster config config_json failures flags interrupts model_card plugins presets "
-  "pretrain run_folder runtime validation".split()
+  "__init__ cluster config config_json export_cli export_request failures flags interrupts "
+  "model_card plugins presets pretrain run_folder runtime validation".split()
 )
 _SLOW = set(
   "keras keras_cv matplotlib numpy PIL scipy skimage sklearn tensorboard tensorflow tf_keras "
@@ -146,7 +150,7 @@ def test_data_knows_nothing_of_colors_and_tasks() -> None:
 @pytest.mark.parametrize("module", _WITHOUT_TENSORFLOW)
 def test_no_tensorflow(module: str) -> None:
   # The package itself and the command line import it later, within a function.
-  at_start = module in ("__init__", "pretrain")
+  at_start = module in ("__init__", "export_cli", "pretrain")
   outside = {name.partition(".")[0] for name in _imports(module, at_start=at_start)}
   assert not outside & _SLOW
   assert _own_imports(module, at_start=at_start) <= set(_WITHOUT_TENSORFLOW)

@@ -6,6 +6,7 @@ PyTorch's DataLoader, and of bare JPEG decoding.
 `python -m tools.benchmark color`: what color and quantization add to a training step.
 `python -m tools.benchmark step --data=FOLDER`: images/s of training steps, of PyTorch's of the same
 models, and how much of the machine's peak they reach.
+`python -m tools.benchmark serving`: latency and throughput of exported encoders.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tools.benchmarks import color, memory, step
+from tools.benchmarks import color, memory, serving, step
 from tools.benchmarks import input as input_benchmark
 
 # Each has SUMMARY, `add_arguments(parser)` and `run(arguments)`, which raises ValueError for a
 # user's mistake and RuntimeError for what else a line can explain.
-_SUBCOMMANDS = {"input": input_benchmark, "memory": memory, "color": color, "step": step}
+_SUBCOMMANDS = {
+  "input": input_benchmark,
+  "memory": memory,
+  "color": color,
+  "step": step,
+  "serving": serving,
+}
 
 
 def main() -> int:

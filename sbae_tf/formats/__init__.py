@@ -1,0 +1,1 @@
+"""Other formats of an encoder: one file each, with `convert` and `run`."""
