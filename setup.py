@@ -58,6 +58,7 @@ EXTRAS_REQUIRE = {
     f'onnx<1.19; python_version >= "3.10" and {TF_2_15}',
     'onnxruntime; python_version >= "3.10"',
   ],
+  "parquet": ["pyarrow>=15"],  # The first that writes float16.
   "plots": ["matplotlib"],
   "profile": [
     f"tensorboard-plugin-profile==2.15.2; {TF_2_15}",
@@ -66,6 +67,7 @@ EXTRAS_REQUIRE = {
   "test": [
     "apache-beam",
     "matplotlib",
+    "pyarrow>=15",
     "mypy>=1.19,<3",
     "pytest>=8",
     "pytest-xdist",

@@ -19,16 +19,16 @@ _LAYERS = (
     *("precision", "runtime"),
   ),
   ("color", "data", "backbones", "optimizers", "schedules", "model_card"),
-  ("quantize", "aggregation", "encoded_images"),
-  ("tasks", "encoder"),
+  ("quantize", "aggregation", "embedding_formats", "encoded_images", "feature_extractor"),
+  ("tasks", "embedding_manifest", "encoder"),
   ("formats", "model"),
   ("colorizer", "config_json", "presets", "validation"),
   ("run_folder", "serving"),
-  ("agreement", "checkpoints", "pictures", "progress", "steps", "strategies"),
-  ("export", "trained"),
+  ("agreement", "checkpoints", "embedding_folder", "pictures", "progress", "steps", "strategies"),
+  ("embedder", "export", "trained"),
   ("checked_export", "training"),
   ("flags",),
-  ("export_cli", "pretrain"),
+  ("embed", "export_cli", "pretrain"),
 )
 
 # What the rows would allow and the design does not.
@@ -50,7 +50,7 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ cluster config config_json export_cli export_request failures flags interrupts "
+  "__init__ cluster config config_json embed export_cli export_request failures flags interrupts "
   "model_card plugins presets pretrain run_folder runtime validation".split()
 )
 _SLOW = set(
@@ -150,7 +150,7 @@ def test_data_knows_nothing_of_colors_and_tasks() -> None:
 @pytest.mark.parametrize("module", _WITHOUT_TENSORFLOW)
 def test_no_tensorflow(module: str) -> None:
   # The package itself and the command line import it later, within a function.
-  at_start = module in ("__init__", "export_cli", "pretrain")
+  at_start = module in ("__init__", "embed", "export_cli", "pretrain")
   outside = {name.partition(".")[0] for name in _imports(module, at_start=at_start)}
   assert not outside & _SLOW
   assert _own_imports(module, at_start=at_start) <= set(_WITHOUT_TENSORFLOW)

@@ -216,9 +216,10 @@ def evaluation_dataset(
     parallel_calls: chunks of images that are loaded at a time; None leaves it to `tf.data`.
 
   Returns:
-    A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32}`; the last batch may be
-    smaller. The label is -1 where the image has none. With a shard, pieces of B over the numbers
-    of shards and pieces, of a part of the images that lie together; the last shards' may be empty.
+    A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32, "index": (B,) int64}`; the
+    last batch may be smaller. The label is -1 where the image has none, the index is the image's in
+    the source. With a shard, pieces of B over the numbers of shards and pieces, of a part of the
+    images that lie together; the last shards' may be empty.
 
   Raises:
     ValueError: an argument is not positive, or the batch does not divide among shards and pieces.
@@ -263,7 +264,7 @@ def evaluation_dataset(
       lambda: (tf.boolean_mask(images, ok), tf.boolean_mask(index, ok)),
     )
     images = tf.ensure_shape(images, (None, image_size, image_size, 3))
-    return {"image": images, "label": tf.gather(labels, index)}
+    return {"image": images, "label": tf.gather(labels, index), "index": index}
 
   dataset = tf.data.Dataset.range(first, count, size)
   dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))

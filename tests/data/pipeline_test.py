@@ -228,6 +228,7 @@ def test_evaluation_leaves_broken_images_out(tmp_path):
     batches = list(dataset.as_numpy_iterator())
     assert [len(batch["image"]) for batch in batches] == [6, 6, 6, 6, 3]
     assert _order(batches).tolist() == [i for i in range(30) if i not in (0, 6, 29)]
+    assert np.concatenate([b["index"] for b in batches]).tolist() == _order(batches).tolist()
     assert len(skipped) == 3
 
 
