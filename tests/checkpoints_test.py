@@ -105,7 +105,7 @@ def test_a_step_that_is_there_only_learns_its_loss(tmp_path, monkeypatch):
   """What a run that was interrupted before the held-out loss does."""
   saver = _save(tmp_path, 3)
   monkeypatch.setattr(tf.train.Checkpoint, "write", None)  # Is not called.
-  saver.save(Saved(3, {"total": 2.0}, {"metrics.jsonl": 40}))
+  saver.amend(Saved(3, {"total": 2.0}, {"metrics.jsonl": 40}))
   assert _restore(tmp_path) == Saved(3, {"total": 2.0}, {"metrics.jsonl": 40})
   assert _names(tmp_path) == ["best", "step-00000003"]
 

@@ -150,7 +150,8 @@ def test_an_unknown_option_lists_the_known() -> None:
   with pytest.raises(ValueError) as error:
     plugins.find("optimizer", "sgd").check({"beta_1": 0.5})
   assert str(error.value) == (
-    "Unknown option 'beta_1' of optimizer 'sgd'. Its options: momentum, nesterov, weight_decay."
+    "Unknown option 'beta_1' of optimizer 'sgd'. Its options: momentum, nesterov, weight_decay, "
+    "global_clipnorm."
   )
   with pytest.raises(ValueError, match="of color 'rgb'. Its options: none."):
     plugins.find("color", "rgb").check({"gamma": 2.2})
