@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,6 +20,17 @@ import tensorflow as tf  # noqa: E402 - after the quiet start.
 tf.config.set_logical_device_configuration(
   tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+# Servers of tf.data services that tests have stopped. One that Python collects waits for its
+# connections with Python's lock in its hands: forever, where these are this process's own.
+KEPT_SERVERS: list[object] = []
+
+
+@pytest.fixture(name="keep_server")
+def _keep_server() -> Callable[[object], None]:
+  """Keeps a server of a tf.data service until the process ends."""
+  return KEPT_SERVERS.append
 
 
 @pytest.fixture(scope="session")

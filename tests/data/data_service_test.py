@@ -19,13 +19,14 @@ CHUNK, SIDE = 4, 8
 
 
 @pytest.fixture(name="start")
-def _start():
+def _start(keep_server):
   """Starts a dispatcher and workers; all stop at the end."""
   with contextlib.ExitStack() as stack:
 
     def start(workers: int) -> types.SimpleNamespace:
       dispatcher = tf.data.experimental.service.DispatchServer()
       stack.callback(dispatcher.stop)
+      keep_server(dispatcher)
       service = types.SimpleNamespace(address=dispatcher.target, dispatcher=dispatcher, workers=[])
 
       def add_worker():
@@ -34,6 +35,7 @@ def _start():
         )
         service.workers.append(tf.data.experimental.service.WorkerServer(config))
         stack.callback(service.workers[-1].stop)
+        keep_server(service.workers[-1])
 
       service.add_worker = add_worker
       for _ in range(workers):

@@ -328,13 +328,15 @@ def test_runs_are_read_together_and_break_up_where_one_fails(tmp_path, run_lengt
   assert not asked
 
 
-def test_a_data_service_gives_the_same_batches(tmp_path):
+def test_a_data_service_gives_the_same_batches(tmp_path, keep_server):
   """With broken images, which this process replaces, and from a step in the middle."""
   service = tf.data.experimental.service
   source = _folder_source(tmp_path, {5: b"x", 17: b""})
   dispatcher = service.DispatchServer()
   config = service.WorkerConfig(dispatcher.target.split("://")[1], heartbeat_interval_ms=50)
-  workers = [service.WorkerServer(config) for _ in range(2)]
+  servers = [*(service.WorkerServer(config) for _ in range(2)), dispatcher]
+  for server in servers:
+    keep_server(server)
   for first_step in (0, 7):
     arguments = {"batch_size": 6, "first_step": first_step}
     here = _train(source, skipped=Skipped(30, limit=0.1), **arguments)
@@ -343,7 +345,8 @@ def test_a_data_service_gives_the_same_batches(tmp_path):
     _assert_equal(_batches(there, 8), _batches(here, 8))
     assert len(skipped) == 2
     assert there.element_spec == here.element_spec
-  del workers
+  for server in servers:  # The dispatcher last: workers would wait for it.
+    server.stop()
 
 
 def test_other_processes_cannot_read_every_source():

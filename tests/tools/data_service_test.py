@@ -120,7 +120,7 @@ def _children(process: subprocess.Popen) -> list[int]:
   return [int(child) for child in children.split()]
 
 
-def test_workers_forget_runs_that_have_ended(monkeypatch):
+def test_workers_forget_runs_that_have_ended(monkeypatch, keep_server):
   monkeypatch.setattr(tool, "_FORGET_MS", 300)
   with contextlib.ExitStack() as stack:
     dispatcher = tool.start_dispatcher(0)
@@ -129,6 +129,8 @@ def test_workers_forget_runs_that_have_ended(monkeypatch):
       dispatcher.target.split("://")[1], heartbeat_interval_ms=100
     )
     worker = tf.data.experimental.service.WorkerServer(config)
+    keep_server(dispatcher)
+    keep_server(worker)
     stack.callback(worker.stop)  # Before the dispatcher, for which it would wait an hour.
     dataset = data_service.distribute(_squares, dispatcher.target)
     running = iter(dataset)
