@@ -302,8 +302,9 @@ class _Run:
       write_aside(self._folder.nonfinite, "".join(f"{name}\n" for name in names).encode())
     shown = ", ".join(names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    where = f", all in {self._folder.nonfinite}" if self._worker.is_chief else ""
     return NonFiniteLossError(
-      f"{error} Its photographs: {shown}{more}, all in {self._folder.nonfinite}. The last "
+      f"{error} Its photographs: {shown}{more}{where}. The last "
       "checkpoint is from before. Start anew in another --workdir with a lower --learning_rate, "
       "--optimizer.global_clipnorm or --precision=float32."
     )
