@@ -3,7 +3,7 @@
 ```python
 import sbae_tf
 
-config = sbae_tf.preset("simplenet_lab")
+config = sbae_tf.preset("split_brain_96")
 result = sbae_tf.train(config, "runs/mine")
 encoder = sbae_tf.load_encoder("runs/mine/encoder")
 features = encoder(images)              # images (B, H, W, 3) uint8
@@ -29,6 +29,7 @@ _PUBLIC = {
   "Component": "config",
   "DataConfig": "config",
   "PretrainConfig": "config",
+  "ProbeConfig": "config",
   "preset": "presets",
   "train": "training",
   "Encoder": "encoder",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
   from sbae_tf.config import Component as Component
   from sbae_tf.config import DataConfig as DataConfig
   from sbae_tf.config import PretrainConfig as PretrainConfig
+  from sbae_tf.config import ProbeConfig as ProbeConfig
   from sbae_tf.encoder import Encoder as Encoder
   from sbae_tf.export import export_encoder as export_encoder
   from sbae_tf.export import load_encoder as load_encoder

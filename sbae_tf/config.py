@@ -252,6 +252,42 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+  """What the representation is tried on while it is trained, by nearest neighbors."""
+
+  path: str = _field(
+    "",
+    "Photographs with classes, such as a folder with a sub-folder for each, for a kNN probe during "
+    "training; as --data takes them. Empty: no probe.",
+    changes_result=False,
+  )
+  test_path: str = _field(
+    "", "The same to be classified; empty: a fifth of --probe.path.", changes_result=False
+  )
+  epochs: int = _field(
+    1, "Probe at the end of every so many epochs, and at the end.", changes_result=False
+  )
+  limit: int = _field(
+    2048,
+    "At most so many photographs, a fifth of them classified; they stay in memory.",
+    changes_result=False,
+  )
+  layer: str = _field(
+    "embedding",
+    "Whose features are compared; of a map, such as conv3, the means over its pixels.",
+    changes_result=False,
+  )
+
+  def __post_init__(self) -> None:
+    for name in ("epochs", "limit"):
+      _check_positive_integer(f"probe.{name}", getattr(self, name))
+
+
+# Those of `PretrainConfig`'s fields that have fields of their own.
+GROUPS = (DataConfig, ProbeConfig)
+
+
+@dataclasses.dataclass(frozen=True)
 class PretrainConfig:
   """Everything that decides what a pretraining run does."""
 
@@ -270,7 +306,9 @@ class PretrainConfig:
   schedule: Component = _field(Component("exponential"), "Learning rate over the steps.")
   learning_rate: float = _field(1e-4, "Learning rate at the start.", flag="learning_rate")
   batch_size: int = _field(64, "Photographs a step, over all devices.", flag="batch_size")
-  epochs: int = _field(12, "Passes over the photographs.", flag="epochs")
+  epochs: int = _field(
+    12, "Passes over the photographs; 0: none, the initial weights are exported.", flag="epochs"
+  )
   steps: int = _field(0, "Stop after so many steps; 0: after --epochs.", flag="steps")
   seed: int = _field(0, "Seed of weights, crops and order.", flag="seed")
   strategy: str = _field(
@@ -312,6 +350,7 @@ class PretrainConfig:
   profile: tuple[int, ...] = _field(
     (), "Steps FIRST,LAST to trace for TensorBoard's profiler.", changes_result=False
   )
+  probe: ProbeConfig = ProbeConfig()
 
   def __post_init__(self) -> None:
     for name in ("color", "backbone", "aggregation", "optimizer", "schedule"):
@@ -332,13 +371,11 @@ class PretrainConfig:
         raise ValueError(
           f"Expected `{name}` to be one of {', '.join(choices)}. Received: {getattr(self, name)}."
         )
-    for name in (
-      *("batch_size", "epochs", "steps_per_execution", "checkpoints_kept", "panel_images"),
-    ):
+    for name in ("batch_size", "steps_per_execution", "checkpoints_kept", "panel_images"):
       _check_positive_integer(name, getattr(self, name))
     for name in ("learning_rate", "log_seconds", "checkpoint_minutes"):
       _check_positive(name, getattr(self, name))
-    for name in ("steps", "seed", "num_devices"):
+    for name in ("epochs", "steps", "seed", "num_devices"):
       _check_not_negative(name, getattr(self, name))
     if self.num_devices > 1 and self.strategy != "mirrored":
       raise ValueError(

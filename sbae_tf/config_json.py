@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from sbae_tf.config import Branch, Component, DataConfig, Json, PretrainConfig
+from sbae_tf.config import GROUPS, Branch, Component, Json, PretrainConfig
 
 
 def dumps(config: PretrainConfig) -> str:
@@ -45,7 +45,7 @@ def _differences(ours: Any, theirs: Any, *, prefix: str) -> list[str]:
   lines = []
   for field in dataclasses.fields(ours):
     a, b = getattr(ours, field.name), getattr(theirs, field.name)
-    if isinstance(a, DataConfig):
+    if isinstance(a, GROUPS):
       lines += _differences(a, b, prefix=f"{field.name}.")
     elif a != b and field.metadata["changes_result"]:
       lines.append(f"{prefix}{field.name}: {_brief(a)} (the run has {_brief(b)})")
@@ -87,7 +87,7 @@ def _read(current: Any, value: Json, *, path: str, scalar: Any) -> Any:
   """Reads one field's JSON to the type of its current value."""
   if isinstance(current, Component):
     return _read_component(value, path)
-  if isinstance(current, DataConfig):
+  if isinstance(current, GROUPS):
     return _from_json(current, value, prefix=f"{path}.")
   if isinstance(current, tuple):
     if not isinstance(value, (list, tuple)):

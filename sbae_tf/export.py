@@ -68,7 +68,7 @@ def export_encoder(
     provenance: of its weights, for the model card.
   """
   # A copy outside any strategy: the file does not depend on the devices that trained it. With
-  # heads, although they are dropped: the picture of the filters wants a whole model.
+  # heads, although they are dropped: the card tells what loss chance has.
   model = PretrainModel(encoder.config)
   for ours, trained in zip(model.encoder.variables, encoder.variables):
     ours.assign(trained)
@@ -119,7 +119,7 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
   """Reads back an encoder that `export_encoder` wrote.
 
   Args:
-    path: the SavedModel's folder, such as `runs/simplenet_lab/encoder`.
+    path: the SavedModel's folder, such as `runs/split_brain_96/encoder`.
 
   Returns:
     A live `Encoder` with the weights of the SavedModel: fine-tune it under any strategy.
@@ -216,7 +216,7 @@ def _facts(model: PretrainModel, saved: tf.Module, features: Mapping[str, tf.Ten
 def _files(model: PretrainModel, provenance: Provenance, facts: Facts) -> dict[str, bytes]:
   """The assets but for the card, by file name."""
   picture = io.BytesIO()
-  Image.fromarray(pictures.filters(model)).save(picture, "PNG")
+  Image.fromarray(pictures.filters(model.encoder)).save(picture, "PNG")
   return {
     _CONFIG: config_json.dumps(model.config).encode(),
     "versions.json": _json(facts.versions),

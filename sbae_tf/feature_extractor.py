@@ -28,13 +28,14 @@ class FeatureExtractor:
     dtype: of the features, one of `DTYPES`.
     shapes: of a photograph's features, by name: (C,), of whole maps (h, w, C).
     checksum: SHA-256, hexadecimal, of the SavedModel's graph, weights and assets.
+    loaded: the SavedModel as TensorFlow loads it.
   """
 
   def __init__(
     self,
     path: str,
     *,
-    features: Sequence[str] = ("embedding",),
+    features: Sequence[str] | None = ("embedding",),
     maps: bool = False,
     dtype: str = "float32",
     signature: str = "serving_default",
@@ -45,7 +46,7 @@ class FeatureExtractor:
     Args:
       path: its folder, any that TensorFlow reads. Whoever wrote it: the signature takes one uint8
         (B, H, W, 3) of any B, and returns features, (B, C) or (B, h, w, C), by name.
-      features: which, at least one.
+      features: which, at least one; None for all that are vectors or maps.
       maps: whether maps stay maps; else the mean over their pixels is taken.
       dtype: of the features, one of `DTYPES`.
       signature: which, such as `L` for one tower of an encoder of this package.
@@ -59,11 +60,13 @@ class FeatureExtractor:
     if dtype not in DTYPES:
       raise ValueError(f"Expected `dtype` one of {', '.join(DTYPES)}. Received: {dtype!r}")
     self.path, self.signature, self.maps, self.dtype = path, signature, maps, dtype
-    self._loaded = _load(path)  # Kept, for it owns the weights.
-    self._function = _signature(self._loaded, path, signature)
+    self.loaded = _load(path)  # Kept, for it owns the weights.
+    self._function = _signature(self.loaded, path, signature)
     self._input = _input(self._function, path, signature)
     self.image_size = image_size or _image_size(path, self._input)
     outputs = self._function.structured_outputs
+    if features is None:
+      features = [name for name in sorted(outputs) if _may_be_feature(outputs[name])]
     unknown = [name for name in features if name not in outputs]
     if unknown or not features:
       raise ValueError(
@@ -120,6 +123,10 @@ class FeatureExtractor:
           "photograph. Change --features."
         )
     return {name: tuple(value.shape[1:]) for name, value in features.items()}
+
+
+def _may_be_feature(spec: tf.TensorSpec) -> bool:
+  return spec.dtype.is_floating and spec.shape.rank in (None, 2, 4)
 
 
 def _reason(error: Exception) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from sbae_tf import config_json, plugins, presets, validation
-from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig
+from sbae_tf.config import GROUPS, Branch, Component, PretrainConfig
 
 _COMPONENTS = ("color", "backbone", "aggregation", "optimizer", "schedule")
 _EVERYDAY = (
@@ -167,8 +167,8 @@ def _field_flags(cls: type, path: tuple[str, ...]) -> Iterator[_Flag]:
   hints = typing.get_type_hints(cls)
   for field in dataclasses.fields(cls):
     here = (*path, field.name)
-    if hints[field.name] is DataConfig:
-      yield from _field_flags(DataConfig, here)
+    if hints[field.name] in GROUPS:
+      yield from _field_flags(hints[field.name], here)
     elif hints[field.name] is Component:
       yield from _component_flags(field.name, field.metadata["help"])
     else:
@@ -211,8 +211,8 @@ def _resolve(given: dict[_Flag, Any]) -> PretrainConfig:
       else:
         options = {**component.options, flag.path[2]: _option(value)}
         changes[kind] = Component(component.name, options)
-    elif flag.path[0] == "data":
-      changes.setdefault("data", {})[flag.path[1]] = _value(flag, value)
+    elif len(flag.path) > 1:
+      changes.setdefault(flag.path[0], {})[flag.path[1]] = _value(flag, value)
     else:
       changes[flag.path[0]] = _value(flag, value)
   changes = {k: config_json.to_plain(v) for k, v in changes.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -17,7 +17,8 @@ class Batch(NamedTuple):
   """What a step computes with, for each branch.
 
   Attributes:
-    inputs: (B, H, W, C) float32 in [-1, 1], the tower's input channels.
+    inputs: (B, H, W, C) float32 in [-1, 1], the tower's input channels; of V B views where the
+      branch's task makes V of each photograph.
     targets: as the branch's task makes them; (B, h, w) int32 bins for classification.
   """
 
@@ -71,41 +72,93 @@ class PretrainModel(tf.Module):
     Returns:
       For each branch (B, h, w, len(targets)) float32 in native units.
     """
-    stride = self.encoder.stride
-    small = tf.nn.avg_pool2d(values, stride, stride, "VALID")
+    small = self._small(values)
     return tuple(self.encoder.color.slice(small, branch.targets) for branch in self.config.branches)
 
-  def prepare(self, images: tf.Tensor) -> Batch:
-    """Photographs to inputs and targets: the one color conversion of a batch.
+  def _small(self, values: tf.Tensor) -> tf.Tensor:
+    stride = self.encoder.stride
+    return tf.nn.avg_pool2d(values, stride, stride, "VALID")
 
-    Reads no variable, and so runs alike in the step and in a `tf.data` graph.
+  @property
+  def draws(self) -> bool:
+    """Whether a task draws random numbers, so that `prepare` or `losses` needs a seed."""
+    return any(task.has_views or task.corrupts for task in self.tasks)
+
+  def views(self, images: tf.Tensor, seed: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
+    """Each branch's views of photographs: these themselves where its task makes none.
 
     Args:
       images: (B, H, W, 3) uint8 sRGB.
+      seed: as for `prepare`.
+
+    Raises:
+      ValueError: as `prepare` does.
     """
-    values = self.encoder.color.encode(images)
-    targets = tuple(
-      task.target(small) for task, small in zip(self.tasks, self.target_values(values))
-    )
-    return Batch(self.encoder.branch_inputs(values), targets)
+    seeds = _seeds(seed, [task.has_views for task in self.tasks], salt=0)
+    return tuple(task.views(images, own) for task, own in zip(self.tasks, seeds))
+
+  def corrupted(self, inputs: Sequence[tf.Tensor], seed: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
+    """What each branch's tower sees in training: its inputs where its task corrupts nothing.
+
+    Args:
+      inputs: each branch's, as `prepare` gives them.
+      seed: as for `losses`.
+
+    Raises:
+      ValueError: as `losses` does.
+    """
+    seeds = _seeds(seed, [task.corrupts for task in self.tasks], salt=1)
+    return tuple(task.corrupt(x, own) for task, x, own in zip(self.tasks, inputs, seeds))
+
+  def prepare(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> Batch:
+    """Photographs to inputs and targets: the one color conversion of a batch.
+
+    Views that a task makes of its own are converted besides. Reads no variable, and so runs alike
+    in the step and in a `tf.data` graph.
+
+    Args:
+      images: (B, H, W, 3) uint8 sRGB.
+      seed: (2,) int64, for views; None where no task makes any.
+
+    Raises:
+      ValueError: a task makes views, and there is no seed.
+    """
+    color = self.encoder.color
+    inputs, targets = [], []
+    converted: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}  # Of each view, which branches share.
+    views = self.views(images, seed)
+    for branch, task, view in zip(self.config.branches, self.tasks, views):
+      if id(view) not in converted:
+        values = color.encode(view)
+        converted[id(view)] = values, self._small(values)
+      values, small = converted[id(view)]
+      inputs.append(color.scale(values, branch.inputs))
+      targets.append(task.target(color.slice(small, branch.targets)))
+    return Batch(tuple(inputs), tuple(targets))
 
   def outputs(self, inputs: tuple[tf.Tensor, ...], *, training: bool) -> tuple[tf.Tensor, ...]:
-    """Each branch's prediction, (B, h, w, K) float32, from its inputs."""
+    """Each branch's prediction from its inputs: (B, h, w, K) float32, or what its head makes."""
     last = self.encoder.feature_names[-1]
     features = self.encoder.branch_features(inputs, training=training)
     return tuple(head(maps[last], training=training) for head, maps in zip(self.heads, features))
 
-  def losses(self, batch: Batch, *, training: bool) -> dict[str, tf.Tensor]:
+  def losses(
+    self, batch: Batch, *, training: bool, seed: tf.Tensor | None = None
+  ) -> dict[str, tf.Tensor]:
     """Each branch's loss of each photograph.
 
     Args:
       batch: as `prepare` gives it.
       training: whether batch normalization uses the batch.
+      seed: (2,) int64, for what corrupts inputs; None where no task does that.
 
     Returns:
       A branch's name to (B,) float32, not yet weighted.
+
+    Raises:
+      ValueError: a task corrupts inputs, and there is no seed.
     """
-    outputs = self.outputs(batch.inputs, training=training)
+    outputs = self.outputs(self.corrupted(batch.inputs, seed), training=training)
     return {
       branch.name: task.loss(target, output)
       for branch, task, target, output in zip(
@@ -116,3 +169,14 @@ class PretrainModel(tf.Module):
   def total(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """The branches' losses in one, each times its weight; of the shape of one of them."""
     return tf.add_n([branch.weight * losses[branch.name] for branch in self.config.branches])
+
+
+def _seeds(seed: tf.Tensor | None, drawing: Sequence[bool], *, salt: int) -> list[tf.Tensor | None]:
+  """A seed of its own for each branch that draws, (2,) int64; None for the others."""
+  if seed is None and any(drawing):
+    raise ValueError("Expected a `seed`, for a task that draws random numbers. Received: None.")
+  fold_in = tf.random.experimental.stateless_fold_in
+  return [
+    fold_in(seed, tf.constant(2 * i + salt, tf.int64), alg="philox") if draws else None
+    for i, draws in enumerate(drawing)
+  ]

@@ -18,13 +18,13 @@ class Provenance:
   Attributes:
     data: one line that says what photographs they were trained on, and how many; empty: unknown.
     heldout_data: the same of the photographs that losses were measured on.
-    steps: of training; 0: unknown.
+    steps: of training; None: unknown.
     heldout: each branch's name, and `total`, to the held-out loss at the end; empty: unknown.
   """
 
   data: str = ""
   heldout_data: str = ""
-  steps: int = 0
+  steps: int | None = None
   heldout: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -168,7 +168,7 @@ def _origin(
   """The sections on training and measurement."""
   rows = [
     ("photographs", provenance.data or "not recorded"),
-    ("steps", f"{provenance.steps:,}" if provenance.steps else "not recorded"),
+    ("steps", _steps(provenance.steps)),
     ("photographs a step", str(config.batch_size)),
     ("predictions", "; ".join(f"`{branch}`" for branch in config.branches)),
     ("color space", f"`{config.color}`"),
@@ -189,6 +189,12 @@ def _origin(
       + _table(("prediction", "loss", "of a guess at random"), losses)
     )
   return [("Training", _table(("", ""), rows)), ("Measured", measured)]
+
+
+def _steps(steps: int | None) -> str:
+  if steps is None:
+    return "not recorded"
+  return f"{steps:,}" if steps else "0: the weights are the initial ones"
 
 
 def _limits(config: PretrainConfig, provenance: Provenance) -> list[str]:

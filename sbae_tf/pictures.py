@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
+from sbae_tf.color.color_space import ColorSpace
 from sbae_tf.config import group_name
+from sbae_tf.encoder import Encoder
 from sbae_tf.model import PretrainModel
 
 _GAP = 2  # Pixels between two pictures of a grid.
@@ -17,25 +19,25 @@ _CAPTION = 14  # Height of a caption, in pixels.
 _FILTER_SIDE = 48  # Of a filter, about, in pixels.
 
 
-def filters(model: PretrainModel) -> np.ndarray:
+def filters(encoder: Encoder) -> np.ndarray:
   """The first layer's filters of every tower, side by side.
 
   A filter is shown as the color that its weights mean: the tower's input channels swing about the
   middle of their range, up to its ends for the filter's largest weight; the others stay there.
 
   Args:
-    model: the model.
+    encoder: the encoder.
 
   Returns:
     (H, W, 3) uint8.
   """
   grids = []
-  color = model.encoder.color
-  for branch, tower in zip(model.config.branches, model.encoder.towers):
+  color = encoder.color
+  for branch, tower in zip(encoder.config.branches, encoder.towers):
     weights = tower.trainable_variables[0].numpy()  # (height, width, C, filters)
     weights = weights / (np.abs(weights).max(axis=(0, 1, 2)) + 1e-12)
     scaled = np.moveaxis(weights, -1, 0)  # (filters, height, width, C) in [-1, 1]
-    values = _neutral(model, scaled.shape[:3])
+    values = _neutral(color, scaled.shape[:3])
     for c, index in enumerate(color.indices(branch.inputs)):
       channel = color.channels[index]
       half = (channel.high - channel.low) / 2
@@ -52,10 +54,11 @@ def filters(model: PretrainModel) -> np.ndarray:
 def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
   """What the model predicts, a row a photograph.
 
-  Columns: the photograph; each group of channels that a branch sees or predicts, alone; for each
-  branch its prediction alone, and together with its input, in color. Predictions are decoded by
-  the task (for classification the annealed mean) and enlarged bilinearly from the small map;
-  channels that a picture does not show stay neutral.
+  Columns: the photograph; each group of channels that a branch sees or predicts, alone; then for
+  each branch the views that its task makes; its input if the task corrupts it; its prediction
+  alone, and together with its input, in color, where it predicts other channels. Predictions are
+  decoded by the task (for classification the annealed mean) and enlarged bilinearly from the small
+  map; channels that a picture does not show stay neutral.
 
   Args:
     model: the model.
@@ -64,8 +67,10 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
   Returns:
     (height, width, 3) uint8.
   """
+  seed = tf.constant([0, 0], tf.int64)  # The same views and noise each time.
   values = model.encoder.color.encode(images)
-  outputs = model.outputs(model.prepare(images).inputs, training=False)
+  seen = model.corrupted(model.prepare(images, seed).inputs, seed)
+  outputs = model.outputs(seen, training=False)
   small = model.target_values(values)
   columns = [("photograph", images.numpy())]
   groups = [g for b in model.config.branches for g in (b.inputs, b.targets)]
@@ -73,20 +78,39 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
     columns.append(
       (group_name(group), _render(model, {group: model.encoder.color.slice(values, group)}))
     )
-  for branch, task, output, truth in zip(model.config.branches, model.tasks, outputs, small):
-    predicted = tf.image.resize(task.decode(output, truth), images.shape[1:3], "bilinear")
-    columns.append(
-      (f"{branch.name}: {group_name(branch.targets)}", _render(model, {branch.targets: predicted}))
-    )
-    given = model.encoder.color.slice(values, branch.inputs)
-    both = _render(model, {branch.inputs: given, branch.targets: predicted})
-    columns.append((f"with {group_name(branch.inputs)}", both))
+  views = model.views(images, seed)
+  for i, (branch, task) in enumerate(zip(model.config.branches, model.tasks)):
+    name = group_name(branch.inputs)
+    if task.has_views:
+      pieces = np.split(views[i].numpy(), len(views[i]) // len(images))
+      columns += [(f"view {number}", piece) for number, piece in enumerate(pieces, 1)]
+    if task.corrupts:
+      noisy = _native(model.encoder.color, seen[i], branch.inputs)
+      columns.append((f"{name} as seen", _render(model, {branch.inputs: noisy})))
+    decoded = task.decode(outputs[i], small[i])
+    if decoded is None:
+      continue
+    predicted = tf.image.resize(decoded, images.shape[1:3], "bilinear")
+    alone = _render(model, {branch.targets: predicted})
+    columns.append((f"{branch.name}: {group_name(branch.targets)}", alone))
+    if not set(branch.inputs) <= set(branch.targets):
+      given = model.encoder.color.slice(values, branch.inputs)
+      both = _render(model, {branch.inputs: given, branch.targets: predicted})
+      columns.append((f"with {name}", both))
   return _beside([_with_caption(_grid([[i] for i in column]), name) for name, column in columns])
 
 
-def _neutral(model: PretrainModel, shape: Sequence[int]) -> np.ndarray:
+def _native(color: ColorSpace, scaled: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+  """Channels in [-1, 1] to the same in native units: `ColorSpace.scale` backwards."""
+  channels = color.select(names)
+  middle = np.array([(channel.high + channel.low) / 2 for channel in channels], np.float32)
+  half = np.array([(channel.high - channel.low) / 2 for channel in channels], np.float32)
+  return scaled * half + middle
+
+
+def _neutral(color: ColorSpace, shape: Sequence[int]) -> np.ndarray:
   """(*shape, C) float32: mid-gray in every channel."""
-  gray = model.encoder.color.encode(tf.fill((1, 1, 1, 3), tf.constant(119, tf.uint8)))  # L = 50
+  gray = color.encode(tf.fill((1, 1, 1, 3), tf.constant(119, tf.uint8)))  # L = 50
   return np.broadcast_to(gray.numpy()[0, 0, 0], (*shape, gray.shape[-1])).copy()
 
 
@@ -94,7 +118,7 @@ def _render(model: PretrainModel, groups: dict[tuple[str, ...], tf.Tensor]) -> n
   """Groups of channels, each (B, H, W, C) in native units, to (B, H, W, 3) uint8."""
   color = model.encoder.color
   some = next(iter(groups.values()))
-  values = _neutral(model, some.shape[:3])
+  values = _neutral(color, some.shape[:3])
   for names, group in groups.items():
     values[..., color.indices(names)] = group.numpy()
   return _to_uint8(color.decode(tf.constant(values)))

@@ -32,6 +32,7 @@ KINDS = types.MappingProxyType(
     "quantizer": "quantize",
     "optimizer": "optimizers",
     "schedule": "schedules",
+    "protocol": "evaluation",
   }
 )
 

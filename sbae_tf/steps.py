@@ -11,6 +11,8 @@ from sbae_tf.config import PretrainConfig
 from sbae_tf.model import Batch, PretrainModel
 from sbae_tf.precision import with_loss_scale
 
+_EVALUATION = -1  # The step whose random numbers evaluation takes: none of training's.
+
 
 class Steps:
   """A model, its optimizer, and the compiled steps on both.
@@ -141,7 +143,7 @@ class Steps:
     compute = tf.function(self._gradients, jit_compile=True) if self._jit else self._gradients
 
     def replica(batch: tf.Tensor | Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-      losses, gradients = compute(batch)
+      losses, gradients = compute(batch, self._seed(training=True))
       # Here, and not in apply_gradients, so that the sum is there for its norm.
       gradients = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.SUM, gradients
@@ -161,12 +163,28 @@ class Steps:
       "gradient_norm": self.strategy.experimental_local_results(norms)[0],
     }
 
-  def _gradients(self, batch: tf.Tensor | Batch) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+  def _seed(self, *, training: bool) -> tf.Tensor | None:
+    """(2,) int64 for what tasks draw, another one on each device; None where none draws.
+
+    In training a function of the configuration's seed and the optimizer's step: a run that is
+    resumed draws what it would have drawn. In 64 bits: TensorFlow keeps integers of 32 in the
+    host's memory, and would wait for the GPU.
+    """
+    if not self.model.draws:
+      return None
+    step = self.optimizer.iterations if training else tf.constant(_EVALUATION, tf.int64)
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    number = step * self.strategy.num_replicas_in_sync + tf.cast(replica, tf.int64)
+    return tf.stack([tf.constant(self._config.seed, tf.int64), number])
+
+  def _gradients(
+    self, batch: tf.Tensor | Batch, seed: tf.Tensor | None
+  ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
     """A replica's part of the losses' means over the global batch, and of the gradients."""
     size = self._config.batch_size
-    prepared = self.model.prepare(batch) if self.device_prepares else batch
+    prepared = self.model.prepare(batch, seed) if self.device_prepares else batch
     with tf.GradientTape() as tape:
-      losses = self.model.losses(prepared, training=True)
+      losses = self.model.losses(prepared, training=True, seed=seed)
       # Divided by the global batch here and nowhere else: gradients are summed over replicas.
       total = tf.reduce_sum(self.model.total(losses)) / size
       scaled = self.optimizer.get_scaled_loss(total) if self._scales else total
@@ -180,6 +198,9 @@ class Steps:
   def evaluate(self, batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
     """Losses of a batch as they are, without training.
 
+    Tasks that draw random numbers draw the same ones each time, so that losses of different steps
+    compare; others on each device, and by a photograph's place in the batch.
+
     Args:
       batch: as for `train`; of any size.
 
@@ -189,8 +210,9 @@ class Steps:
     """
 
     def losses(batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
-      prepared = self.model.prepare(batch) if self.device_prepares else batch
-      each = self.model.losses(prepared, training=False)
+      seed = self._seed(training=False)
+      prepared = self.model.prepare(batch, seed) if self.device_prepares else batch
+      each = self.model.losses(prepared, training=False, seed=seed)
       each["total"] = self.model.total(each)
       return {name: tf.reduce_sum(loss) for name, loss in each.items()}
 

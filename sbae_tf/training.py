@@ -33,6 +33,7 @@ from sbae_tf.export import export_encoder
 from sbae_tf.failures import NonFiniteLossError, WorkerLostError, WriteError
 from sbae_tf.interrupts import Interrupted, Interrupts
 from sbae_tf.model_card import Provenance
+from sbae_tf.online_probe import OnlineProbe, open_probe
 from sbae_tf.progress import NonFiniteError, Progress
 from sbae_tf.run_folder import RunFolder, folder_aside, write_aside, writing
 from sbae_tf.steps import Steps
@@ -120,12 +121,16 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
           f"Expected `profile` within the run's {total} steps. Received: {config.profile[0]},"
           f"{config.profile[1]}."
         )
-      steps = Steps(config, strategy, steps_per_epoch=steps_per_epoch, steps=total)
+      # Of no steps a schedule cannot be made.
+      steps = Steps(config, strategy, steps_per_epoch=steps_per_epoch, steps=max(1, total))
       # Before anything is written: they may not read.
       panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
+      each = config.batch_size // strategy.num_replicas_in_sync
+      probe = open_probe(config, steps.model.encoder, batch_size=each)
       with _writable(folder, config, worker) as own_folder:
         run = _Run(
           *(config, own_folder, steps, train, heldout, panel_images, interrupts, agreement),
+          probe=probe,
           worker=worker,
           restored_from=folder.checkpoints,
           steps_per_epoch=steps_per_epoch,
@@ -195,6 +200,7 @@ class _Run:
     interrupts: Interrupts,
     agreement: Agreement,
     *,
+    probe: OnlineProbe | None,
     worker: Worker,
     restored_from: pathlib.Path,
     steps_per_epoch: int,
@@ -211,6 +217,7 @@ class _Run:
     self._panel_images = panel_images
     self._interrupts = interrupts
     self._agreement = agreement
+    self._probe = probe
     self._worker = worker
     self._steps_per_epoch = steps_per_epoch
     self._total = total
@@ -266,6 +273,8 @@ class _Run:
     """Trains from a checkpoint to the end; returns the held-out losses there."""
     logging.info("Training on %s.", self._source.description)
     logging.info("Holding out %s.", self._heldout.description)
+    if self._probe:
+      logging.info("Probing %s.", self._probe.description)
     progress = Progress(
       self._folder,
       first_step=saved.step,
@@ -312,9 +321,9 @@ class _Run:
   def _loop(self, saved: Saved, progress: Progress) -> Mapping[str, float]:
     heldout = self._distribute(self._heldout_part)
     losses = saved.heldout
-    if self._ends(saved.step) and not losses:  # It was interrupted there.
+    if self._ends(saved.step) and not losses:  # It was interrupted there, or trains nothing.
       self._interrupts.hold()
-      losses = self._checkpoint(saved.step, heldout, progress, restored=True)
+      losses = self._checkpoint(saved.step, heldout, progress, restored=saved.step > 0)
       self._interrupts.release()
     batches = self._batches(saved.step)
     last_checkpoint = time.monotonic()
@@ -374,7 +383,12 @@ class _Run:
 
   def _ends(self, step: int) -> bool:
     """Whether the held-out loss belongs to a step."""
-    return step > 0 and (step % self._steps_per_epoch == 0 or step == self._total)
+    return step == self._total or (step > 0 and step % self._steps_per_epoch == 0)
+
+  def _probes(self, step: int) -> bool:
+    """Whether the probe belongs to a step that the held-out loss does."""
+    epoch, rest = divmod(step, self._steps_per_epoch)
+    return step == self._total or (rest == 0 and epoch % self._config.probe.epochs == 0)
 
   def _checkpoint(
     self, step: int, heldout: tf.data.Dataset, progress: Progress, *, restored: bool = False
@@ -411,14 +425,20 @@ class _Run:
     return losses
 
   def _look(self, step: int, heldout: tf.data.Dataset, progress: Progress) -> dict[str, float]:
-    """Held-out losses and pictures."""
+    """Held-out losses, the probe where it is time for it, and pictures."""
     losses = _reading(lambda: self._steps.heldout_losses(self._watched(heldout)), self._skipped)
+    scalars = {f"heldout/{name}": loss for name, loss in losses.items()}
     branches = ", ".join(f"{k} {v:.3f}" for k, v in losses.items() if k != "total")
     logging.info("step %d  held-out loss %.3f (%s)", step, losses["total"], branches)
-    progress.record(step, {f"heldout/{name}": loss for name, loss in losses.items()})
+    if self._probe and self._probes(step):
+      accuracy = self._probe.accuracy(watched=self._watched)
+      logging.info("step %d  kNN probe %.1f%% (%s)", step, 100 * accuracy, self._probe)
+      scalars["probe/knn_top1"] = accuracy
+    # Not before: a look that is cut short is done again when the run goes on, and told once.
+    progress.record(step, scalars)
     panel = pictures.panel(self._steps.model, self._panel_images)
     progress.picture(step, "panel", panel)
-    progress.picture(step, "filters", pictures.filters(self._steps.model))
+    progress.picture(step, "filters", pictures.filters(self._steps.model.encoder))
     png = io.BytesIO()
     Image.fromarray(panel).save(png, "PNG")
     with writing(self._folder.panel):

@@ -22,6 +22,8 @@ def validate(config: PretrainConfig) -> None:
   for branch in config.branches:
     _check_component("task", branch.task.name, branch.task.options)
     _check_channels(branch, channels, config.color.name)
+    if "VIEWS" in plugins.find("task", branch.task.name).constants:
+      _check_views(branch, config.color_placement)
   stride = _constant("backbone", config.backbone.name, "STRIDE")
   size = config.data.image_size
   if size % stride:
@@ -29,6 +31,11 @@ def validate(config: PretrainConfig) -> None:
     raise ValueError(
       f"Expected `image_size` to be a multiple of {stride}, the stride of backbone "
       f"'{config.backbone.name}', such as {near} or {near + stride}. Received: {size}."
+    )
+  layers = (*_constant("backbone", config.backbone.name, "FEATURES"), "embedding")
+  if config.probe.layer not in layers:
+    raise ValueError(
+      f"Expected `probe.layer` one of {', '.join(layers)}. Received: {config.probe.layer}."
     )
 
 
@@ -39,6 +46,7 @@ def remarks(config: PretrainConfig) -> list[str]:
     "trivial, and its features will be worth little."
     for branch in config.branches
     if set(branch.inputs) & set(branch.targets)
+    and not {"VIEWS", "CORRUPTS"} & set(plugins.find("task", branch.task.name).constants)
   ]
 
 
@@ -70,3 +78,18 @@ def _check_channels(branch: Branch, channels: tuple[str, ...], color: str) -> No
         f"--branches='{channels[0]}->{','.join(channels[1:])}; "
         f"{','.join(channels[1:])}->{channels[0]}'."
       )
+
+
+def _check_views(branch: Branch, color_placement: str) -> None:
+  """Checks a branch whose task makes views of photographs, and predicts no channels."""
+  task = branch.task.name
+  if set(branch.inputs) != set(branch.targets):
+    raise ValueError(
+      f"Branch {branch.name}: task '{task}' predicts no channels. Expected the same on both sides, "
+      f"such as '{','.join(branch.inputs)}->{','.join(branch.inputs)}:{task}'."
+    )
+  if color_placement != "device":
+    raise ValueError(
+      f"Expected `color_placement` 'device' with task '{task}': it makes views of the photographs "
+      f"in the step, before color. Received: '{color_placement}'."
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sbae_tf import config_json, presets
-from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig
+from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig, ProbeConfig
 
 # A value other than the default's for every field.
 _OTHER = {
@@ -49,7 +49,14 @@ _OTHER = {
   "log_seconds": 1.5,
   "panel_images": 2,
   "profile": (2, 3),
+  "probe.path": "classes",
+  "probe.test_path": "others",
+  "probe.epochs": 5,
+  "probe.limit": 100,
+  "probe.layer": "conv3",
 }
+
+_GROUPS = {"data": DataConfig, "probe": ProbeConfig}
 
 # Those that change no weight: a run may be resumed with another value.
 _FREE = {
@@ -65,19 +72,23 @@ _FREE = {
   "log_seconds",
   "panel_images",
   "profile",
+  "probe.path",
+  "probe.test_path",
+  "probe.epochs",
+  "probe.limit",
+  "probe.layer",
 }
 
 
 def _changed(path: str, value: Any) -> PretrainConfig:
-  if path.startswith("data."):
-    return PretrainConfig(data=DataConfig(**{path[5:]: value}))
-  return PretrainConfig(**{path: value})
+  group, dot, field = path.partition(".")
+  return PretrainConfig(**{group: _GROUPS[group](**{field: value}) if dot else value})
 
 
 def test_the_cases_are_all_fields() -> None:
-  data = {f"data.{field.name}" for field in dataclasses.fields(DataConfig)}
-  others = {field.name for field in dataclasses.fields(PretrainConfig)} - {"data"}
-  assert set(_OTHER) == data | others
+  within = {f"{g}.{field.name}" for g, c in _GROUPS.items() for field in dataclasses.fields(c)}
+  others = {field.name for field in dataclasses.fields(PretrainConfig)} - set(_GROUPS)
+  assert set(_OTHER) == within | others
   for path, value in _OTHER.items():
     assert _changed(path, value) != PretrainConfig(), path
 
@@ -170,6 +181,7 @@ def test_a_whole_number_does_where_a_number_is_expected() -> None:
     ({"epoch": 3}, "`epoch`", "epochs, steps"),
     ({"image_size": 32}, "`image_size`", "data, color"),  # The flag's name; the field is data's.
     ({"data": {"size": 32}}, "`data.size`", "image_size"),
+    ({"probe": {"every": 3}}, "`probe.every`", "path, test_path, epochs"),
   ],
 )
 def test_an_unknown_field_lists_the_known(values: Any, unknown: str, known: str) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig, group_name
+from sbae_tf.config import (
+  GROUPS,
+  Branch,
+  Component,
+  DataConfig,
+  PretrainConfig,
+  ProbeConfig,
+  group_name,
+)
 
 _TEXTS = [
   ("lab", "lab", {}),
@@ -270,9 +278,11 @@ _BAD_DATA = [
   ("crop_aspect", (1.0, math.inf)),
 ]
 
+_BAD_PROBE = [(name, value) for name in ("epochs", "limit") for value in _POSITIVE_INTEGERS]
+
 _BAD_PRETRAIN = [
   *[("batch_size", value) for value in _POSITIVE_INTEGERS],
-  *[("epochs", value) for value in _POSITIVE_INTEGERS],
+  *[("epochs", value) for value in (-1, 2.5, "1", True)],
   *[("checkpoints_kept", value) for value in _POSITIVE_INTEGERS],
   *[("panel_images", value) for value in _POSITIVE_INTEGERS],
   *[("learning_rate", value) for value in _POSITIVES],
@@ -305,6 +315,14 @@ def test_data_config_names_a_bad_field(field: str, value: Any) -> None:
   assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("field", "value"), _BAD_PROBE)
+def test_probe_config_names_a_bad_field(field: str, value: Any) -> None:
+  with pytest.raises(ValueError, match=f"^Expected `probe.{field}` ") as error:
+    ProbeConfig(**{field: value})
+  assert _received(value) in str(error.value)
+  assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(("field", "value"), _BAD_PRETRAIN)
 def test_pretrain_config_names_a_bad_field(field: str, value: Any) -> None:
   with pytest.raises(ValueError, match=rf"^Expected .*`{field}`") as error:
@@ -323,8 +341,9 @@ def test_every_field_is_checked_by_a_case() -> None:
   # So that a new number comes with its range check: texts, switches and plug-ins are left.
   unchecked = {"path", "heldout_path", "flip", "turns", "service"}
   assert {field for field, _ in _BAD_DATA} == _names(DataConfig) - unchecked
-  components = {"data", "color", "backbone", "aggregation", "optimizer", "schedule"}
-  assert {field for field, _ in _BAD_PRETRAIN} == _names(PretrainConfig) - components
+  assert {field for field, _ in _BAD_PROBE} == _names(ProbeConfig) - {"path", "test_path", "layer"}
+  parts = {"data", "probe", "color", "backbone", "aggregation", "optimizer", "schedule"}
+  assert {field for field, _ in _BAD_PRETRAIN} == _names(PretrainConfig) - parts
 
 
 def _names(config: type) -> set[str]:
@@ -342,8 +361,10 @@ def _names(config: type) -> set[str]:
     (DataConfig, "crop_area", (1.0, 1.0)),
     (DataConfig, "crop_area", (1e-6, 1.0)),
     (DataConfig, "crop_aspect", (2.0, 3.0)),
+    (ProbeConfig, "epochs", 1),
+    (ProbeConfig, "limit", 1),
     (PretrainConfig, "batch_size", 1),
-    (PretrainConfig, "epochs", 1),
+    (PretrainConfig, "epochs", 0),
     (PretrainConfig, "steps", 0),
     (PretrainConfig, "seed", 0),
     (PretrainConfig, "seed", 2**32 - 1),
@@ -367,7 +388,7 @@ def test_the_edges_of_the_ranges_are_valid(config: type, field: str, value: Any)
 
 def test_defaults_are_valid_and_immutable() -> None:
   config = PretrainConfig()
-  assert config == PretrainConfig(data=DataConfig())
+  assert config == PretrainConfig(data=DataConfig(), probe=ProbeConfig())
   assert [branch.name for branch in config.branches] == ["L->ab", "ab->L"]
   with pytest.raises(dataclasses.FrozenInstanceError):
     config.epochs = 3  # type: ignore[misc]
@@ -384,7 +405,7 @@ def test_lists_become_tuples() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
-  for config in (PretrainConfig, DataConfig):
+  for config in (PretrainConfig, *GROUPS):
     for field in dataclasses.fields(config):
-      if field.name != "data":
+      if field.name not in ("data", "probe"):
         assert field.metadata["help"].endswith("."), field.name

@@ -64,6 +64,11 @@ def test_float16_of_a_mean_in_float32(foreign, images):
   np.testing.assert_array_equal(value, (images.mean((1, 2)) / 255).astype(np.float16))
 
 
+def test_all_features(foreign):
+  extractor = FeatureExtractor(foreign, features=None, maps=True, image_size=8)
+  assert extractor.shapes == {"color": (3,), "blocks/4": (2, 2, 3), "large": (3,)}  # No scalar.
+
+
 def test_the_only_size_that_fits(foreign):
   assert FeatureExtractor(foreign, features=["color"], signature="small").image_size == 8
 

@@ -68,10 +68,20 @@ def _on_the_host(node: tf.compat.v1.NodeDef) -> bool:
     ("simplenet_rescaled_lab", "mixed_bfloat16"),
     pytest.param("simplenet_rescaled_lab", "float32", marks=pytest.mark.slow),
     pytest.param("simplenet_rgb", "float32", marks=pytest.mark.slow),
+    ("denoising_lab", "float32"),
+    ("simclr", "mixed_float16"),
   ],
 )
 def test_every_op_of_the_step_runs_on_a_gpu(name, precision):
   _check(dataclasses.replace(preset(name), precision=precision))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["masking", "gaussian"])
+def test_every_op_of_the_other_noises_does_too(noise):
+  config = preset("denoising_lab")
+  branch = dataclasses.replace(config.branches[0], task=Component("denoising", {"noise": noise}))
+  _check(dataclasses.replace(config, branches=(branch,)))
 
 
 @pytest.mark.parametrize(

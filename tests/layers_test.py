@@ -25,10 +25,11 @@ _LAYERS = (
   ("colorizer", "config_json", "presets", "validation"),
   ("run_folder", "serving"),
   ("agreement", "checkpoints", "embedding_folder", "pictures", "progress", "steps", "strategies"),
-  ("embedder", "export", "trained"),
-  ("checked_export", "training"),
-  ("flags",),
-  ("embed", "export_cli", "pretrain"),
+  ("embedder", "evaluation", "export", "trained"),
+  ("checked_export", "online_probe"),
+  ("training",),
+  ("flags", "protocol_flags"),
+  ("embed", "evaluate", "export_cli", "pretrain"),
 )
 
 # What the rows would allow and the design does not.
@@ -50,8 +51,9 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ cluster config config_json embed export_cli export_request failures flags interrupts "
-  "model_card plugins presets pretrain run_folder runtime validation".split()
+  "__init__ cluster config config_json embed evaluate export_cli export_request failures flags "
+  "interrupts model_card plugins presets pretrain protocol_flags run_folder runtime "
+  "validation".split()
 )
 _SLOW = set(
   "keras keras_cv matplotlib numpy PIL scipy skimage sklearn tensorboard tensorflow tf_keras "
@@ -150,7 +152,7 @@ def test_data_knows_nothing_of_colors_and_tasks() -> None:
 @pytest.mark.parametrize("module", _WITHOUT_TENSORFLOW)
 def test_no_tensorflow(module: str) -> None:
   # The package itself and the command line import it later, within a function.
-  at_start = module in ("__init__", "embed", "export_cli", "pretrain")
+  at_start = module in ("__init__", "embed", "evaluate", "export_cli", "pretrain")
   outside = {name.partition(".")[0] for name in _imports(module, at_start=at_start)}
   assert not outside & _SLOW
   assert _own_imports(module, at_start=at_start) <= set(_WITHOUT_TENSORFLOW)

@@ -53,6 +53,11 @@ def test_says_what_is_unknown(card):
   assert "measure it before you rely on it" in text and "(filters.png)" in text
 
 
+def test_says_that_nothing_was_trained():
+  text = encoder_card(_CONFIG, dataclasses.replace(_PROVENANCE, steps=0), _FACTS, folder="")
+  assert "| steps | 0: the weights are the initial ones |" in text
+
+
 def test_warns_of_the_embedded_photographs():
   config = dataclasses.replace(_CONFIG, data=DataConfig())
   assert "to try things out" in encoder_card(config, _PROVENANCE, _FACTS, folder="")

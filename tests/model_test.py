@@ -11,6 +11,8 @@ import tensorflow as tf
 from sbae_tf.config import Branch, Component, PretrainConfig
 from sbae_tf.model import PretrainModel
 
+SEED = tf.constant([0, 7], tf.int64)
+
 SPLITS = {
   "lab": (Branch(("L",), ("a", "b")), Branch(("a", "b"), ("L",))),
   "rgb": (Branch(("R",), ("G", "B")), Branch(("G", "B"), ("R",))),
@@ -140,3 +142,54 @@ def test_one_branch_makes_a_cross_channel_encoder(small_config, images):
   model = PretrainModel(dataclasses.replace(small_config, branches=small_config.branches[:1]))
   assert list(model.losses(model.prepare(tf.constant(images)), training=False)) == ["L->ab"]
   assert len(model.encoder.towers) == 1
+
+
+def test_noise_is_on_inputs_and_the_loss_of_clean_targets(small_config, images):
+  branch = Branch(("L", "a", "b"), ("L", "a", "b"), Component("denoising", {"amount": 0.5}))
+  noisy = PretrainModel(dataclasses.replace(small_config, branches=(branch,)))
+  clean = dataclasses.replace(branch, task=Component("regression"))
+  plain = PretrainModel(dataclasses.replace(small_config, branches=(clean,)))
+  for ours, theirs in zip(noisy.variables, plain.variables):
+    ours.assign(theirs)
+  ours, theirs = (model.prepare(tf.constant(images)) for model in (noisy, plain))
+  for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs)):
+    np.testing.assert_array_equal(a, b)
+  # The tower alone sees the noise: its output for noisy inputs, compared with clean targets.
+  (seen,) = noisy.corrupted(ours.inputs, SEED)
+  assert np.mean(seen.numpy() == 0) == pytest.approx(0.5, abs=0.02)
+  (output,) = noisy.outputs((seen,), training=False)
+  expected = plain.tasks[0].loss(theirs.targets[0], output)
+  losses = noisy.losses(ours, training=False, seed=SEED)
+  np.testing.assert_allclose(losses["Lab->Lab"], expected, rtol=1e-6)
+  with pytest.raises(ValueError, match="Expected a `seed`"):
+    noisy.losses(ours, training=False)
+
+
+def test_branches_have_noise_of_their_own(small_config, images):
+  task = Component("denoising", {"amount": 0.5})
+  branches = (Branch(("L",), ("a",), task), Branch(("L",), ("b",), task))
+  model = PretrainModel(dataclasses.replace(small_config, branches=branches))
+  first, second = model.corrupted(model.prepare(tf.constant(images)).inputs, SEED)
+  assert np.mean((first == 0) == (second == 0)) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_branch_converts_its_own_views(small_config, images):
+  """Beside one on the photographs themselves."""
+  branches = (
+    Branch(("R", "G", "B"), ("R", "G", "B"), Component("contrastive")),
+    Branch(("R",), ("G", "B")),
+  )
+  config = dataclasses.replace(small_config, color=Component("rgb"), branches=branches)
+  model = PretrainModel(config)
+  photographs = tf.constant(images)
+  batch = model.prepare(photographs, SEED)
+  views, unchanged = model.views(photographs, SEED)
+  assert unchanged is photographs
+  assert batch.inputs[0].shape == (8, 32, 32, 3) and batch.inputs[1].shape == (4, 32, 32, 1)
+  np.testing.assert_allclose(batch.inputs[0], views.numpy() / 127.5 - 1, atol=1e-5)
+  np.testing.assert_allclose(batch.inputs[1], images[..., :1] / 127.5 - 1, atol=1e-5)
+  losses = model.losses(batch, training=True, seed=SEED)
+  assert {name: loss.shape for name, loss in losses.items()} == {"RGB->RGB": (4,), "R->GB": (4,)}
+  assert model.total(losses).shape == (4,)
+  with pytest.raises(ValueError, match="Expected a `seed`"):
+    model.prepare(photographs)

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from sbae_tf import cluster
+from tests import probe_photographs
 
 _ROOT = pathlib.Path(cluster.__file__).parents[1]
 _FLAGS = (
@@ -116,7 +117,12 @@ def _assert_close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) ->
 
 def test_two_workers_make_the_weights_of_one_and_the_chief_alone_writes(tmp_path):
   """Twenty steps in four epochs; the last batch of held-out photographs is uneven."""
-  flags = ("--steps=20",)
+  flags = (
+    "--steps=20",
+    f"--probe.path={probe_photographs.write(tmp_path / 'known', probe_photographs.TRAIN)}",
+    f"--probe.test_path={probe_photographs.write(tmp_path / 'asked', probe_photographs.TEST)}",
+    "--probe.epochs=2",
+  )
   workers = _Workers(tmp_path, tmp_path / "two", *flags)
   assert workers.wait() == [0, 0], workers.log(0) + workers.log(1)
   _assert_close(_weights(tmp_path / "two"), _alone(tmp_path / "one", *flags))
@@ -129,6 +135,12 @@ def test_two_workers_make_the_weights_of_one_and_the_chief_alone_writes(tmp_path
   assert heldout == pytest.approx(
     [x["heldout/total"] for x in theirs if "heldout/total" in x], rel=1e-3
   )
+  both = [
+    {x["step"]: x["probe/knn_top1"] for x in run if "probe/knn_top1" in x}
+    for run in (lines, theirs)
+  ]
+  assert list(both[0]) == [12, 20]
+  assert both[0] == pytest.approx(both[1], abs=0.051)  # Two of 40.
   assert (tmp_path / "two" / "encoder" / "saved_model.pb").exists()
   assert not list(workers.scratch[1].iterdir())  # What the other one wrote is gone.
   # Every line says whose it is.

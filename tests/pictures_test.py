@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sbae_tf import pictures
+from sbae_tf.config import Branch, Component
 from sbae_tf.model import PretrainModel
 
 SIDE, GAP, CAPTION = 32, 2, 14
@@ -55,12 +58,36 @@ def test_a_perfect_prediction_gives_the_photograph_back(model, monkeypatch):
     assert (error < [1.5, 12, 12]).all()  # Half a bin: 0.5 of L, about 10 of a and b.
 
 
+def test_panel_of_noise_and_views(small_config, images):
+  """What towers saw in place of the photographs; nothing where nothing is predicted."""
+  branches = (
+    Branch(("R", "G", "B"), ("R", "G", "B"), Component("contrastive", {"strength": 0.0})),
+    Branch(("R",), ("R",), Component("denoising", {"noise": "salt_and_pepper", "amount": 0.5})),
+  )
+  config = dataclasses.replace(small_config, color=Component("rgb"), branches=branches)
+  model = PretrainModel(config)
+  images = np.clip(images, 1, 250)
+  panel = pictures.panel(model, tf.constant(images))
+  np.testing.assert_array_equal(pictures.panel(model, tf.constant(images)), panel)
+  columns = [np.stack(column) for column in _cells(panel, rows=4)]
+  assert len(columns) == 7
+  photograph, rgb, red, first, second, noisy, predicted = columns
+  np.testing.assert_array_equal(photograph, images)
+  assert np.abs(rgb.astype(int) - images).max() <= 1
+  for view in (first, second):
+    assert (view != photograph).any() and view.min() > 0  # Enlarged, never filled up.
+  extreme = np.isin(noisy[..., 0], (0, 255))
+  assert np.mean(extreme) == pytest.approx(0.5, abs=0.05)
+  np.testing.assert_array_equal(noisy[~extreme], red[~extreme])
+  assert predicted.shape == red.shape
+
+
 def test_filters_show_both_towers(model):
   kernel = model.encoder.towers[1].trainable_variables[0]
   weights = np.zeros(kernel.shape, np.float32)
   weights[..., 0, :] = 1.0  # Only a: towards red.
   kernel.assign(weights)
-  picture = pictures.filters(model)
+  picture = pictures.filters(model.encoder)
   assert picture.dtype == np.uint8 and picture.ndim == 3
   right = picture[CAPTION + 2, -8].astype(int)
   assert right[0] > right[1] + 60

@@ -30,6 +30,7 @@ _EXAMPLES = {
   "quantizer": ("uniform", "quantizer"),
   "optimizer": ("adam", "__init__"),
   "schedule": ("exponential", "__init__"),
+  "protocol": ("knn", "feature_cache"),
 }
 
 WriteModule = Callable[[str, str], str]

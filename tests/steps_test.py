@@ -8,9 +8,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sbae_tf.config import Component
+from sbae_tf import presets
+from sbae_tf.config import Branch, Component
 from sbae_tf.steps import Steps
 from sbae_tf.strategies import make_strategy
+
+# Each sort of task that draws random numbers.
+DRAWING = {
+  "noise": ("lab", "L,a,b->L,a,b:denoising(noise='gaussian')"),
+  "views": ("rgb", "R,G,B->R,G,B:contrastive"),
+}
+
+
+def _drawing(config, sort):
+  color, branch = DRAWING[sort]
+  return dataclasses.replace(config, color=Component(color), branches=(Branch.parse(branch),))
 
 
 def _two(config) -> tf.distribute.Strategy:
@@ -103,7 +115,9 @@ def test_the_gradient_norm_is_that_of_all_gradients(small_config):
   assert float(steps.train(batch)["gradient_norm"]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_steps_in_a_loop_are_the_same_steps(small_config):
+@pytest.mark.parametrize("sort", [None, "noise"])
+def test_steps_in_a_loop_are_the_same_steps(small_config, sort):
+  small_config = _drawing(small_config, sort) if sort else small_config
   batches = _batches(7)
   single, expected = _train(small_config, tf.distribute.get_strategy(), batches)
   steps = Steps(small_config, tf.distribute.get_strategy(), steps_per_epoch=5, steps=7)
@@ -119,6 +133,54 @@ def test_steps_in_a_loop_are_the_same_steps(small_config):
     assert ours == pytest.approx(theirs, rel=1e-5)
   for ours, theirs in zip(steps.model.variables, single.model.variables):
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def _still(config):
+  """Learns next to nothing: what changes from step to step is drawn."""
+  return dataclasses.replace(config, learning_rate=1e-12)
+
+
+@pytest.mark.parametrize("sort", DRAWING)
+def test_every_step_draws_anew_and_every_evaluation_the_same(small_config, sort):
+  (batch,) = _batches(1)
+  config = _still(_drawing(small_config, sort))
+  steps, losses = _train(config, tf.distribute.get_strategy(), [batch] * 3)
+  again, same = _train(config, tf.distribute.get_strategy(), [batch] * 3)
+  assert [step["total"] for step in losses] == [step["total"] for step in same]
+  assert len({step["total"] for step in losses}) == 3
+  other = dataclasses.replace(config, seed=1)
+  other, _ = _train(other, tf.distribute.get_strategy(), [])
+  for ours, theirs in zip(other.model.variables, steps.model.variables):
+    ours.assign(theirs)
+  before, after, others = (float(s.evaluate(batch)["total"]) for s in (steps, steps, other))
+  assert before == after != others
+  steps.optimizer.iterations.assign(1000)
+  assert float(steps.evaluate(batch)["total"]) == before
+
+
+def test_devices_draw_numbers_of_their_own(small_config):
+  """In no two steps the same ones, and none of evaluation's."""
+  config = dataclasses.replace(_drawing(small_config, "noise"), seed=2**32 - 1)
+  steps = Steps(config, _two(config), steps_per_epoch=1, steps=1)
+
+  def seeds(training):
+    made = steps.strategy.run(lambda: steps._seed(training=training))
+    return [seed.numpy().tolist() for seed in made.values]
+
+  assert seeds(training=True) == [[2**32 - 1, 0], [2**32 - 1, 1]]
+  steps.optimizer.iterations.assign(3)
+  assert seeds(training=True) == [[2**32 - 1, 6], [2**32 - 1, 7]]
+  assert seeds(training=False) == [[2**32 - 1, -2], [2**32 - 1, -1]]
+
+
+def test_where_nothing_is_drawn_the_step_knows_no_seed(small_config):
+  steps = Steps(small_config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=1)
+  spec = tf.TensorSpec((16, 32, 32, 3), tf.uint8)
+  for function in (steps.train, steps.evaluate):
+    graph = function.get_concrete_function(spec).graph.as_graph_def()
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    assert not {node.op for node in nodes if "Random" in node.op}
+  assert not steps.model.draws and steps._seed(training=True) is None
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -202,10 +264,23 @@ def test_float16_leaves_a_step_out_whose_gradients_are_not_finite(small_config):
   assert any((value != old).any() for value, old in zip(after[1:], before[1:]))
 
 
-def test_the_whole_step_compiles_under_xla(small_config):
+@pytest.mark.parametrize("sort", [None, *DRAWING])
+def test_the_whole_step_compiles_under_xla(small_config, sort):
   """Color conversion, quantization and the optimizer in it; the same step as without."""
   strategy = tf.distribute.get_strategy()
+  small_config = _drawing(small_config, sort) if sort else small_config
   plain, compiled = (Steps(small_config, strategy, steps_per_epoch=1, steps=2) for _ in range(2))
+  _assert_same_steps(plain.train, tf.function(compiled.train, jit_compile=True, autograph=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_the_step_of_every_preset_compiles_under_xla(name):
+  config = presets.preset(name)
+  backbone = Component(config.backbone.name, {**config.backbone.options, "width": 0.125})
+  config = dataclasses.replace(config, backbone=backbone, batch_size=16)
+  strategy = tf.distribute.get_strategy()
+  plain, compiled = (Steps(config, strategy, steps_per_epoch=1, steps=2) for _ in range(2))
   _assert_same_steps(plain.train, tf.function(compiled.train, jit_compile=True, autograph=False))
 
 

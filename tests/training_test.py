@@ -13,11 +13,12 @@ import pytest
 import tensorflow as tf
 
 from sbae_tf import checkpoints, training
-from sbae_tf.config import Component, DataConfig
+from sbae_tf.config import Component, DataConfig, ProbeConfig
 from sbae_tf.data import pipeline, sources
 from sbae_tf.export import load_encoder
 from sbae_tf.failures import NonFiniteLossError, WriteError
 from sbae_tf.interrupts import Interrupted
+from tests import probe_photographs
 
 
 def _weights(workdir) -> list[np.ndarray]:
@@ -228,6 +229,85 @@ def test_sigterm_while_the_heldout_loss_is_computed(finished, step, batch, tmp_p
   assert bool(saved.heldout) == (batch == 2)
   assert training.train(config, run).heldout == result.heldout
   _assert_same_run(run, workdir)
+
+
+def _probe_config(folder: pathlib.Path, **changes) -> ProbeConfig:
+  return ProbeConfig(
+    path=probe_photographs.write(folder / "train", probe_photographs.TRAIN),
+    test_path=probe_photographs.write(folder / "test", probe_photographs.TEST),
+    **changes,
+  )
+
+
+def _probed_at(workdir) -> dict[int, float]:
+  key = "probe/knn_top1"
+  return {line["step"]: line[key] for line in _metrics(workdir) if key in line}
+
+
+@pytest.fixture(scope="module", name="probed")
+def _probed(small_config, tmp_path_factory):
+  """The run of `finished`, with a probe: its folder and configuration."""
+  folder = tmp_path_factory.mktemp("probed")
+  config = dataclasses.replace(small_config, probe=_probe_config(folder))
+  training.train(config, folder / "run")
+  return folder / "run", config
+
+
+def test_the_probe_tells_its_number_and_changes_no_weight(finished, probed):
+  workdir, _ = probed
+  for ours, theirs in zip(_weights(workdir), _weights(finished[0])):
+    np.testing.assert_array_equal(ours, theirs)
+  accuracies = _probed_at(workdir)
+  assert list(accuracies) == [3, 6]
+  assert accuracies[6] == probe_photographs.top1(load_encoder(workdir / "encoder"))
+  assert {step for step, tag in _told(workdir) if tag == "probe/knn_top1"} == {3, 6}
+  assert _tags(workdir) - _tags(finished[0]) == {"probe/knn_top1"}
+
+
+def test_sigterm_while_it_probes(probed, tmp_path, monkeypatch):
+  """After the second of several batches; the whole look is done first when the run goes on."""
+  workdir, config = probed
+  run, batches, accuracy = tmp_path / "run", [], training.OnlineProbe.accuracy
+
+  def interrupted(self, *, watched):
+    def terminated(all_batches):
+      for batch in watched(all_batches):
+        batches.append(batch)
+        if len(batches) == 2:
+          _terminate()
+        yield batch
+
+    return accuracy(self, watched=terminated)
+
+  def at_first_probe(patch) -> None:
+    patch.setattr(training.OnlineProbe, "accuracy", interrupted)
+
+  _train_until(config, run, Interrupted, monkeypatch, (at_first_probe,))
+  assert len(batches) == 2
+  assert checkpoints.verify(run / "checkpoints" / "step-00000003").heldout == {}
+  assert not _heldout(run) and not _probed_at(run)
+  training.train(config, run)
+  _assert_same_run(run, workdir)
+  assert _probed_at(run) == _probed_at(workdir)
+
+
+def test_probes_every_second_epoch_and_at_the_end_on_two_devices(small_config, tmp_path):
+  config = dataclasses.replace(
+    small_config, epochs=3, strategy="mirrored", probe=_probe_config(tmp_path, epochs=2)
+  )
+  training.train(config, tmp_path / "run")
+  accuracies = _probed_at(tmp_path / "run")
+  assert list(accuracies) == [6, 9]
+  expected = probe_photographs.top1(load_encoder(tmp_path / "run" / "encoder"))
+  assert accuracies[9] == pytest.approx(expected, abs=0.026)  # One of 40.
+
+
+def test_photographs_of_a_probe_that_do_not_do_leave_nothing(small_config, tmp_path):
+  path = probe_photographs.write(tmp_path / "one", range(0, 9, 3))
+  config = dataclasses.replace(small_config, probe=ProbeConfig(path=path))
+  with pytest.raises(ValueError, match=r"^--probe.path=.*one: Expected photographs of two classes"):
+    training.train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

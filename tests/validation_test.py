@@ -96,6 +96,19 @@ def test_components_are_checked(kind: str) -> None:
   assert message.startswith(f"Unknown option 'nonesuch' of {kind} '{default.name}'. Its options: ")
 
 
+def _with_noise(**options: Any) -> PretrainConfig:
+  task = Component("denoising", options)
+  return PretrainConfig(branches=(Branch(("L", "a"), ("a", "L"), task),))
+
+
+def _contrastive(
+  *, branch: str = "R,G->G,R:contrastive", color_placement: str = "device"
+) -> PretrainConfig:
+  return PretrainConfig(
+    color=Component("rgb"), branches=(Branch.parse(branch),), color_placement=color_placement
+  )
+
+
 def _with_task(**options: Any) -> PretrainConfig:
   task = Component("classification", options)
   return PretrainConfig(branches=(Branch(("a",), ("L",)), Branch(("L",), ("a", "b"), task)))
@@ -115,6 +128,16 @@ def _with_task(**options: Any) -> PretrainConfig:
     (_with_task(quantizer="uniform(bins=2.5)"), "Expected option 'bins' of quantizer 'uniform'"),
     (_with_task(quantizer="uniform(bins="), "Expected a component such as"),
     (_with_task(quantizer=""), "Expected a component such as"),
+    (_with_noise(color="pink"), "Unknown option 'color' of task 'denoising'."),
+    (
+      _contrastive(branch="R->G,B:contrastive"),
+      "Branch R->GB: task 'contrastive' predicts no channels. Expected the same on both sides, "
+      "such as 'R->R:contrastive'.",
+    ),
+    (
+      _contrastive(color_placement="pipeline"),
+      "Expected `color_placement` 'device' with task 'contrastive'",
+    ),
     (_with_task(quantizer=5), "Expected option 'quantizer' of task 'classification' to be str."),
     (_with_task(quantizer=None), "Expected option 'quantizer' of task 'classification' to be str."),
   ],
@@ -159,3 +182,11 @@ def test_remarks() -> None:
   assert len(remarks) == 2
   assert remarks[0].startswith("Branch La->ab predicts its own input")
   assert remarks[1].startswith("Branch b->b predicts its own input")
+
+
+def test_noise_and_views_are_nothing_to_remark() -> None:
+  for config in (_with_noise(), _contrastive()):
+    validation.validate(config)
+    assert validation.remarks(config) == []
+  # Noise comes after color, wherever that is.
+  validation.validate(dataclasses.replace(_with_noise(), color_placement="pipeline"))

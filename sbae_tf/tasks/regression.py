@@ -15,6 +15,11 @@ class Regression(ProxyTask):
   """Predicts the values of each pixel, each channel scaled from its range to [-1, 1]."""
 
   def __init__(self, channels: Sequence[Channel]) -> None:
+    """Makes the task.
+
+    Args:
+      channels: the target channels.
+    """
     self._middle = [(channel.high + channel.low) / 2 for channel in channels]
     self._half = [(channel.high - channel.low) / 2 for channel in channels]
 

@@ -1,0 +1,265 @@
+"""Measures what an encoder has learnt, by protocols.
+
+  python -m sbae_tf.evaluate --encoder=runs/mine/encoder --data=TRAIN --test=TEST --out=REPORT
+
+TRAIN and TEST have a folder for each class; without --test a fifth of every class of TRAIN is held
+out. REPORT then holds report.html, report.json and pictures. Photographs that cannot be read are
+left out and named in skipped.tsv.
+
+SIGTERM or SIGINT (Ctrl-C) ends the run. However it ended, the same command goes on with the first
+protocol that is not there; so does one that names other protocols.
+Exit status: 0 all is there; 1 it cannot go on: a full disk, a feature that is not finite, or a
+fault; 2 a mistake in flags, photographs, encoder or folder, told in one line; 130, 143 SIGINT,
+SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from sbae_tf import protocol_flags, runtime
+from sbae_tf.config import Component, DataConfig
+from sbae_tf.failures import RunError
+from sbae_tf.interrupts import Interrupted, Interrupts
+
+if TYPE_CHECKING:
+  from sbae_tf.evaluation.labelled import Labelled
+  from sbae_tf.evaluation.subject import Subject
+
+_CANNOT_GO_ON = 1
+_USAGE_ERROR = 2
+
+_DEFAULT = "linear_probe,knn"
+_HELD_OUT = 0.2  # Of every class, without --test.
+
+
+class _UsageError(Exception):
+  """A user's mistake; the message is a line for the user."""
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> NoReturn:
+    raise _UsageError(f"{message[:1].upper()}{message[1:]}. See --help")
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Runs the command line.
+
+  Args:
+    arguments: what follows the program's name.
+
+  Returns:
+    The exit status: 0; 1 where the run cannot go on and 2 after a user's mistake, both said in one
+    line; 128 and the signal's number after SIGINT or SIGTERM.
+  """
+  try:
+    with Interrupts() as interrupts:
+      flags, protocols = _parse(arguments)
+      interrupts.hold()  # An import that is cut short may fail in other ways than it was asked to.
+      runtime.silence_tensorflow_logs()
+      runtime.start_tensorflow()
+      from sbae_tf.evaluation import runner  # noqa: F401 - here, for it imports TensorFlow.
+
+      interrupts.release()
+      _evaluate(flags, protocols, command=f"python -m sbae_tf.evaluate {shlex.join(arguments)}")
+  except _UsageError as error:
+    return _end(str(error), _USAGE_ERROR)
+  except ValueError as error:
+    if not _raised_by_package(error):
+      raise
+    return _end(str(error), _USAGE_ERROR)
+  except RunError as error:
+    return _end(str(error), _CANNOT_GO_ON)
+  except Interrupted as interrupted:
+    return _end(f"Interrupted by {interrupted}. The same command goes on.", interrupted.status)
+  return 0
+
+
+def _end(message: str, status: int) -> int:
+  print(f"evaluate: {' '.join(message.split())}", file=sys.stderr)
+  return status
+
+
+def _raised_by_package(error: ValueError) -> bool:
+  """Whether the error is a mistake that the package found; one of TensorFlow's is a fault in it."""
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  return str(frame.f_globals.get("__name__", "")).startswith("sbae_tf.")
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Component]]:
+  protocols = protocol_flags.chosen(arguments, default=_DEFAULT)
+  parser = _Parser(
+    prog="python -m sbae_tf.evaluate",
+    description=__doc__,
+    epilog=protocol_flags.help_text(),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    usage="%(prog)s --encoder=SAVED_MODEL --data=SPEC --out=FOLDER [flags]",
+    allow_abbrev=False,
+  )
+  _add_flags(parser)
+  protocol_flags.add_options(parser, protocols)
+  flags = parser.parse_args(arguments)
+  for name in ("image_size", "batch_size", "max_pixels"):
+    value = getattr(flags, name)
+    if value is not None and value < 1:
+      raise _UsageError(f"Expected --{name} of 1 or more. Received: {value}")
+  if not 0.0 <= flags.max_skipped <= 1.0:
+    raise _UsageError(f"Expected --max_skipped from 0 to 1. Received: {flags.max_skipped}")
+  if flags.checkpoint is not None and flags.workdir is None:
+    raise _UsageError("--checkpoint is one of --workdir: a SavedModel has none")
+  return flags, protocol_flags.components(flags, protocols)
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  subject = parser.add_mutually_exclusive_group(required=True)
+  subject.add_argument(
+    "--encoder",
+    metavar="SAVED_MODEL",
+    help="its folder; of this package, or any other that takes uint8 photographs (B, H, W, 3) and "
+    "returns features by name",
+  )
+  subject.add_argument(
+    "--workdir", metavar="RUN", help="or the folder of a run; its encoder need not be exported"
+  )
+  add("--checkpoint", choices=("best", "newest"), help="of --workdir; default: best")
+  add(
+    "--data",
+    required=True,
+    metavar="SPEC",
+    help="photographs with classes to train classifiers on, as sbae_tf.pretrain takes them: a "
+    "folder of folders, list.txt, zip or tar, TFRecords, or tfds:NAME[:SPLIT]; several with ';' "
+    "between them",
+  )
+  add(
+    "--test",
+    metavar="SPEC",
+    help="photographs of the same classes to test them on; default: a fifth of every class of "
+    "--data, the same one for every --seed",
+  )
+  add("--out", required=True, metavar="FOLDER", help="a new folder, or one to go on with")
+  add(
+    "--protocol",
+    default=_DEFAULT,
+    metavar="NAMES",
+    help="those below, with ',' between several; default: %(default)s",
+  )
+  add(
+    "--signature",
+    default="serving_default",
+    help="of the SavedModel, such as L for one tower; default: %(default)s",
+  )
+  add(
+    "--image_size",
+    type=int,
+    metavar="PIXELS",
+    help="side of the photographs, their central squares; default: as the encoder says",
+  )
+  add("--seed", type=int, default=0, help="of splits, draws and weights; default: %(default)s")
+  add(
+    "--cache",
+    metavar="FOLDER",
+    help="of the features, which several runs may share; default: features in --out. It may be "
+    "removed at any time",
+  )
+  add("--batch_size", type=int, default=256, help="of frozen features; default: %(default)s")
+  defaults = DataConfig()
+  add(
+    "--max_pixels",
+    type=int,
+    default=defaults.max_pixels,
+    help="leave out photographs of more pixels; default: %(default)s",
+  )
+  add(
+    "--max_skipped",
+    type=float,
+    default=defaults.max_skipped,
+    help="end where more than this part of the photographs is left out; default: %(default)s",
+  )
+
+
+def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, command: str) -> None:
+  """Runs what is not there yet, and tells what is."""
+  from sbae_tf.evaluation import runner
+
+  subject = _subject(flags)
+  train, test = _photographs(flags)
+  report = runner.evaluate(
+    subject,
+    train,
+    test,
+    protocols=protocols,
+    folder=os.path.expanduser(flags.out),
+    seed=flags.seed,
+    cache=flags.cache,
+    batch_size=flags.batch_size,
+    max_pixels=flags.max_pixels,
+    max_skipped=flags.max_skipped,
+    command=command,
+    say=_say,
+  )
+  out = os.path.expanduser(flags.out)
+  if report["skipped"]:
+    print(f"Left out: {report['skipped']:,} photographs; listed in {out}/skipped.tsv")
+  width = max(map(len, report["protocols"]))
+  for name, found in report["protocols"].items():
+    print(f"{name:<{width}}  {found['summary']}")
+  print(f"Report: {out}/report.html")
+
+
+def _subject(flags: argparse.Namespace) -> Subject:
+  from sbae_tf import trained
+  from sbae_tf.evaluation import subject
+
+  if flags.workdir is None:
+    path = os.path.expanduser(flags.encoder)
+    return subject.of_saved_model(
+      path if "://" in path else os.path.abspath(path),
+      name=flags.encoder,
+      signature=flags.signature,
+      image_size=flags.image_size,
+    )
+  if flags.signature != "serving_default":
+    raise _UsageError("--signature is one of --encoder: a run has none before it is exported")
+  checkpoint = flags.checkpoint or "best"
+  model, provenance = trained.load_model(os.path.expanduser(flags.workdir), checkpoint=checkpoint)
+  name = f"{flags.workdir}, {checkpoint} checkpoint of step {provenance.steps:,}"
+  return subject.of_encoder(model.encoder, name=name, image_size=flags.image_size)
+
+
+def _photographs(flags: argparse.Namespace) -> tuple[Labelled, Labelled]:
+  """Those to train on and to test on."""
+  from sbae_tf.evaluation.labelled import open_labelled, split
+
+  data = open_labelled(flags.data)
+  if flags.test is not None:
+    test = open_labelled(flags.test)
+    _say(f"Training on {data.source.description}; testing on {test.source.description}")
+    return data, test
+  kept, held = split(data.labels, _HELD_OUT, seed=0)
+  if not len(held):
+    raise _UsageError(f"Expected --test: every class has one photograph: {data.source.description}")
+  _say(
+    f"{data.source.description}: {len(held):,} of them, a fifth of every class, held out to test"
+  )
+  return data.subset(kept), data.subset(held)
+
+
+def _say(text: str) -> None:
+  print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+  exit_status = main(sys.argv[1:])
+  if exit_status:  # TensorFlow's own end may take seconds.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_status)
+  sys.exit(exit_status)

@@ -1,0 +1,193 @@
+"""The pages and plots, made of records with known numbers."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from tools.reproduction import findings, pages, tables
+from tools.reproduction.cells import CALTECH, IMAGENETTE
+from tools.reproduction.records import Records
+
+MINUTES = (1.0, 3.0)
+
+
+def _row(page: str, start: str) -> list[str]:
+  """The cells of the row that starts so."""
+  (line,) = (line for line in page.splitlines() if line.startswith(f"| {start} |"))
+  return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.fixture(name="probe")
+def _probe(record):
+  """Makes a seed's linear probe of a method with one accuracy on all layers."""
+
+  def make(method, top1, seed=0, **changes):
+    layer = {"top1": top1, "top5": 0.9}
+    layers = {f"conv{i}": layer for i in range(1, 6)}
+    values = {"layers": layers, "best_layer": "conv3", "top1": top1, "top5": 0.9}
+    commands = tuple(
+      f"python -m {program} --seed={seed} --data=DATA/imagenette96/train "
+      f"--workdir=RUNS/imagenette96/{method}/seed{seed}/x"
+      for program in ("pretrain", "evaluate")
+    )
+    given = {"method": method, "title": method.upper(), "seed": seed, "values": values}
+    return record(**{**given, "commands": commands, **changes})
+
+  return make
+
+
+def test_a_row_of_table_1(record, methods):
+  linear = {**record().values}
+  records = [
+    record(values={**linear, "top1": 0.5}, pretraining_seconds=540.0),
+    record(values={**linear, "top1": 0.7, "best_layer": "conv4"}, seed=1),
+    record(protocol="finetune", values={"top1": 0.8, "top5": 0.99}, evaluation_seconds=60.0),
+    record(dataset=CALTECH, values={**linear, "top1": 0.25}),
+  ]
+  page = tables.table1(records, methods).markdown(())
+  imagenette, caltech = page.split(f"## {CALTECH}")
+  assert _row(imagenette, "split-brain SimpleNet, Lab") == [
+    *("split-brain SimpleNet, Lab", "60.0 ± 14.1 (2)", "90.0 ± 0.0 (2)", "conv3, conv4"),
+    *("80.0 (1)", "99.0 (1)", "2,304", "10.0 ± 0.0 (2)", "11.0 ± 0.0 (2)"),
+    *("2.0 ± 0.0 (2)", "1.0 (1)", "A", "1"),
+  ]
+  assert _row(caltech, "split-brain SimpleNet, Lab")[1] == "25.0 (1)"
+  missing = _row(imagenette, "split-brain ResNet18, Lab")
+  assert missing[1:3] == ["not measured"] * 2 and missing[-2:] == ["", ""]
+  assert "*not measured*: no record" in page
+  assert "- A: 2 x Processor, 8 GiB; tensorflow 2.15.1; sbae_tf 1a2b3c4." in page
+  assert "# 1: seeds 0, 1\npython -m sbae_tf.pretrain --seed=0\n" in page
+  assert "table1.png" not in page
+  assert "![" in tables.table1(records, methods).markdown({"table1.png"})
+
+
+def test_methods_that_only_records_know_have_a_row(record, methods):
+  other = record(method="denoising_gaussian_50", title="denoising, gaussian 50%")
+  page = tables.table1([other], methods).markdown(())
+  assert _row(page.split(f"## {CALTECH}")[0], "denoising, gaussian 50%")[3] == "conv3"
+  assert "denoising, gaussian 50%" not in page.split(f"## {CALTECH}")[1]
+
+
+def test_commands_are_of_the_first_seed_and_what_measures_is_told_once(probe, methods):
+  records = [probe(name, 0.5, seed) for name in ("random", "l_to_ab") for seed in (1, 0)]
+  page = tables.table3(records, methods).markdown(())
+  assert page.count("python -m pretrain") == 2
+  assert "# 2: seeds 0, 1\npython -m pretrain --seed=0 --data=DATA/imagenette96/train " in page
+  assert "RUNS/imagenette96/random/seed0/x" in page
+  assert page.count("python -m evaluate") == 1
+  assert (
+    "# after each\npython -m evaluate --seed=SEED --data=DATA/DATASET/train --workdir=RUN/x" in page
+  )
+  other = tables.table3([*records[:2], probe("l_to_ab", 0.5, commands=("a", "b"))], methods)
+  assert "# after 1\nb\n" in other.markdown(()) and "# after 2\n" in other.markdown(())
+
+
+def test_machines_have_letters(probe, methods):
+  records = [
+    probe("random", 0.5),
+    probe("random", 0.5, 1, machine="another"),
+    probe("ab_to_l", 0.5, machine="another", date="2026-01-05"),
+  ]
+  page = tables.table3(records, methods).markdown(())
+  assert _row(page, methods.random.title)[-2:] == ["A, B", "2"]
+  assert _row(page, methods.ab_to_l.title)[-2:] == ["A", "1"]
+  assert "- A: another; " in page and "Measured from 2026-01-02 to 2026-01-05." in page
+
+
+def test_earlier_recipes_are_counted(probe, record, methods):
+  older = {**record().config, "epochs": 3}
+  records = [probe("random", 0.1, config=older), probe("random", 0.5)]
+  page = tables.table3(records, methods).markdown(())
+  assert _row(page, methods.random.title)[1] == "50.0 (1)"
+  assert "Records of earlier recipes, in `cells.jsonl` and not here: 1." in page
+
+
+def _few(record, method, seed, frozen, tuned, **changes):
+  values = {
+    way: {str(n): {"mean": base + n / 1000} for n in (1, 16)}
+    for way, base in (("frozen", frozen), ("finetuned", tuned))
+  }
+  return record(protocol="few_shot", method=method, seed=seed, values=values, **changes)
+
+
+def test_table_2_has_a_column_a_count(record, methods):
+  records = [_few(record, "random", seed, 0.3, 0.2) for seed in range(3)]
+  page = tables.table2(records, methods).markdown(())
+  assert _row(page, "labels a class:")[1:3] == ["1", "16"]
+  scratch = _row(page, "supervised from scratch")
+  assert scratch[1:3] == ["20.1 ± 0.0 (3)", "21.6 ± 0.0 (3)"]
+  assert _row(page, f"{methods.random.title}, frozen")[2] == "31.6 ± 0.0 (3)"
+  assert _row(page, "SimCLR, fine-tuned")[1] == "not measured"
+
+
+def test_table_4_has_a_table_a_machine(record, probe, methods):
+  timed = {"minutes": 1.0, "training_seconds": 63.0, "pretraining_seconds": 90.0}
+  ours = f"{methods.ours.name}_1min"
+  records = [
+    probe("random", 0.4),
+    probe(ours, 0.5, title=methods.ours.title, **timed),
+    probe(ours, 0.6, 1, title=methods.ours.title, **timed),
+    _few(record, ours, 0, 0.3, 0.2, **timed),
+    probe(ours, 0.9, title=methods.ours.title, hardware="a GPU", **timed),
+  ]
+  page = tables.table4(records, methods, MINUTES).markdown(())
+  gpu, cpu = page.split("## 2 x Processor")
+  assert "## a GPU" in gpu
+  rows = [line for line in cpu.splitlines() if line.startswith(f"| {methods.ours.title} |")]
+  found = [cell.strip() for cell in rows[0].strip("|").split("|")]
+  assert found == [
+    *(methods.ours.title, "1", "1.1 ± 0.0 (2)", "2,304", "1.5 ± 0.0 (2)", "55.0 ± 7.1 (2)"),
+    *("conv3", "31.6 (1)", "21.6 (1)", "A", "2"),
+  ]
+  assert rows[1].startswith(f"| {methods.ours.title} | 3 | not measured |")
+  assert "| 90.0 (1) |" in gpu and "| 90.0 (1) |" not in cpu
+  assert _row(gpu, methods.random.title)[5] == "40.0 (1)"
+  nothing = tables.table4([], methods, MINUTES).markdown(())
+  assert "## no machine yet" in nothing
+
+
+def test_differences_are_those_of_the_seeds(record, probe, methods):
+  ours = methods.ours.name
+  records = [probe(ours, top, seed) for seed, top in enumerate((0.70, 0.68, 0.72))]
+  records += [probe("random", top, seed) for seed, top in enumerate((0.55, 0.54, 0.53))]
+  records += [probe("denoising_masking_10", 0.56), probe("denoising_gaussian_10", 0.58)]
+  records += [probe(f"{ours}_3min", 0.6, minutes=3.0), probe("simclr_3min", 0.65, minutes=3.0)]
+  records += [_few(record, ours, 0, 0.5, 0.6), _few(record, "random", 0, 0.9, 0.25)]
+  found = {(each.what, each.than): each for each in findings.differences(records, methods, (3.0,))}
+  random = found["linear probe", methods.random.title]
+  assert random.value.mean == pytest.approx((0.15 + 0.14 + 0.19) / 3) and random.value.count == 3
+  assert random.aim == "18 or more"
+  best = found["linear probe", "DENOISING_GAUSSIAN_10, the best of 2"]
+  assert best.value.mean == pytest.approx(0.12)
+  assert found["linear probe", methods.l_to_ab.title].value is None
+  timed = found["linear probe after 3 minutes, 2 x Processor", "SimCLR"]
+  assert timed.value.mean == pytest.approx(-0.05)
+  few = "supervised from scratch"
+  assert found["16 labels a class, frozen", few].value.mean == pytest.approx(0.25)
+  assert found["16 labels a class, fine-tuned", few].value.mean == pytest.approx(0.35)
+
+
+def test_all_is_written(record, probe, methods, tmp_path):
+  records = Records(tmp_path)
+  pages.check(records)
+  pages.write(records, methods, minutes=MINUTES, command="the command")
+  files = {"README.md", "cells.csv", *(f"table{i}.md" for i in range(1, 5))}
+  assert {path.name for path in tmp_path.iterdir()} == files
+  assert "linear probe" in (tmp_path / "README.md").read_text()
+  ours = methods.ours.name
+  for seed in (0, 1):
+    records.add(probe(ours, 0.5 + seed / 10, seed))
+    records.add(probe(f"{ours}_1min", 0.5, seed, minutes=1.0, title=methods.ours.title))
+    records.add(_few(record, ours, seed, 0.3, 0.2))
+    records.add(_few(record, f"{ours}_1min", seed, 0.3, 0.2, minutes=1.0))
+  pages.write(records, methods, minutes=MINUTES, command="the command")
+  pictures = {"table1.png", "table2.png", "table3.png", "table4.png", "table4_few_shot.png"}
+  assert {path.name for path in tmp_path.iterdir()} == {*files, "cells.jsonl", *pictures}
+  for name in pictures:
+    assert tf.io.decode_png((tmp_path / name).read_bytes()).shape[1] >= 700
+    page = (tmp_path / f"{name[:6]}.md").read_text()
+    assert f"]({name})" in page
+  index = (tmp_path / "README.md").read_text()
+  assert "`the command`" in index and "| not measured |" in index
+  assert IMAGENETTE in index

@@ -1,0 +1,77 @@
+"""Means and standard deviations over seeds, and which records they are of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tools.reproduction import spread
+from tools.reproduction.spread import Spread
+
+
+def test_mean_and_deviation_of_known_numbers():
+  found = Spread.of([0.5, 0.6, 0.7])
+  assert (found.mean, found.deviation, found.count) == pytest.approx((0.6, 0.1, 3))
+  values = np.random.default_rng(0).uniform(size=7)
+  found = Spread.of(values)
+  assert found.mean == pytest.approx(values.mean())
+  assert found.deviation == pytest.approx(values.std(ddof=1))
+  assert Spread.of([]) is None
+  assert Spread.of([0.5]) == Spread(0.5, None, 1)
+
+
+def test_a_spread_in_words():
+  assert Spread(0.6789, 0.0123, 3).text(100) == "67.9 ± 1.2 (3)"
+  assert Spread(0.6789, None, 1).text(100) == "67.9 (1)"
+  assert Spread(0.05, 0.01, 2).text(100, sign=True) == "+5.0 ± 1.0 (2)"
+  assert Spread(-0.05, None, 1).text(100, sign=True) == "-5.0 (1)"
+
+
+def _probes(record, *tops, **changes):
+  return [
+    record(seed=seed, values={**record().values, "top1": top}, **changes)
+    for seed, top in enumerate(tops)
+  ]
+
+
+def test_only_records_of_the_newest_recipe_and_form_belong_together(record):
+  older = {**record().config, "epochs": 3}
+  records = [
+    *_probes(record, 0.1, 0.1, 0.1, config=older),
+    *_probes(record, 0.5, 0.7),
+    *_probes(record, 0.2, method="another"),
+    *_probes(record, 0.3, dataset="caltech101_96"),
+    record(protocol="finetune(epochs=1)", values={"top1": 0.1}),
+    record(protocol="finetune", values={"top1": 0.8}),
+  ]
+  found = spread.group(records, "imagenette96", "simplenet_lab")
+  assert found.spread("linear_probe", spread.top1) == Spread.of([0.5, 0.7])
+  assert found.spread("finetune", spread.top1) == Spread(0.8, None, 1)
+  assert found.spread("knn", spread.top1) is None
+  assert found.left_out == 4
+  assert spread.group(records, "imagenette96", "nothing") == spread.EMPTY
+
+
+def test_a_difference_is_within_a_seed(record):
+  ours = spread.group(_probes(record, 0.5, 0.7, 0.6), "imagenette96", "simplenet_lab")
+  theirs = spread.group(_probes(record, 0.4, 0.5, method="b"), "imagenette96", "b")
+  found = spread.difference(ours, theirs, "linear_probe", spread.top1)
+  assert found.mean == pytest.approx(0.15) and found.count == 2
+  assert found.deviation == pytest.approx(np.std([0.1, 0.2], ddof=1))
+  assert spread.difference(ours, spread.EMPTY, "linear_probe", spread.top1) is None
+
+
+def test_numbers_that_a_record_does_not_have_are_left_out(record):
+  few = {"frozen": {"1": {"mean": 0.2}, "16": {"mean": 0.4}}, "finetuned": None}
+  records = [
+    record(protocol="few_shot", values=few),
+    record(protocol="few_shot", seed=1, values={"frozen": {"1": {"mean": 0.3}}}),
+  ]
+  found = spread.group(records, "imagenette96", "simplenet_lab")
+  assert found.spread("few_shot", spread.few_shot("frozen", 1)) == Spread.of([0.2, 0.3])
+  assert found.spread("few_shot", spread.few_shot("frozen", 16)) == Spread(0.4, None, 1)
+  assert found.spread("few_shot", spread.few_shot("finetuned", 1)) is None
+  assert spread.label_counts(records) == [1, 16]
+  layers = spread.group([record()], "imagenette96", "simplenet_lab")
+  assert layers.spread("linear_probe", spread.layer_top1("conv2")).mean == pytest.approx(0.52)
+  assert layers.spread("linear_probe", spread.layer_top1("conv9")) is None

@@ -1,0 +1,99 @@
+"""Whole runs of the baselines: nothing trained, and tasks that draw random numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sbae_tf import checkpoints, trained, training
+from sbae_tf.config import Branch, Component
+from sbae_tf.export import load_encoder
+from sbae_tf.interrupts import Interrupted
+from sbae_tf.model import PretrainModel
+
+
+@pytest.fixture(scope="module", name="untrained")
+def _untrained(small_config, tmp_path_factory):
+  """A run of no epochs, with a schedule that counts steps: its folder, configuration and result."""
+  schedule = Component("cosine", {"warmup_epochs": 1.0})
+  config = dataclasses.replace(small_config, epochs=0, schedule=schedule)
+  workdir = tmp_path_factory.mktemp("untrained") / "run"
+  return workdir, config, training.train(config, workdir)
+
+
+def test_no_epochs_export_the_initial_weights(untrained, small_config):
+  workdir, config, result = untrained
+  tf.keras.utils.set_random_seed(config.seed)
+  initial = PretrainModel(small_config)
+  exported = load_encoder(workdir / "encoder")
+  assert len(exported.variables) == len(initial.encoder.variables)
+  for ours, expected in zip(exported.variables, initial.encoder.variables):
+    np.testing.assert_array_equal(ours, expected)
+  assert result.steps == 0
+  assert result.heldout["L->ab"] == pytest.approx(np.log(100), abs=0.7)
+  assert result.heldout["total"] == pytest.approx(
+    result.heldout["L->ab"] + result.heldout["ab->L"], rel=1e-5
+  )
+  card = (workdir / "encoder" / "README.md").read_text(encoding="utf-8")
+  assert "| steps | 0: the weights are the initial ones |" in card
+  assert f"| `L->ab` | {result.heldout['L->ab']:.4f} |" in card
+
+
+def test_no_epochs_leave_what_others_do(untrained):
+  workdir, config, result = untrained
+  assert {p.name for p in workdir.iterdir()} == {
+    *("config.json", "tensorboard", "checkpoints", "metrics.jsonl", "panel.png", "encoder")
+  }
+  saved = checkpoints.verify(workdir / "checkpoints" / "best")
+  assert (saved.step, saved.heldout) == (0, result.heldout)
+  assert trained.load_model(workdir)[1].steps == 0
+  before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+  assert training.train(config, workdir).heldout == {}
+  assert {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()} == before
+
+
+def test_no_epochs_interrupted_go_on(untrained, tmp_path, monkeypatch):
+  workdir, config, result = untrained
+  heldout_losses = training.Steps.heldout_losses
+
+  def killed(self, dataset):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return heldout_losses(self, dataset)
+
+  with monkeypatch.context() as patch, pytest.raises(Interrupted):
+    patch.setattr(training.Steps, "heldout_losses", killed)
+    training.train(config, tmp_path / "run")
+  assert training.train(config, tmp_path / "run").heldout == result.heldout
+  assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_is_drawn_is_drawn_again_by_a_run_that_goes_on(small_config, tmp_path, monkeypatch):
+  """Noise and views: the weights of a run that never stopped, to the bit."""
+  branches = (
+    Branch(("R", "G", "B"), ("R", "G", "B"), Component("contrastive")),
+    Branch(("R",), ("G", "B"), Component("denoising", {"noise": "gaussian"})),
+  )
+  config = dataclasses.replace(
+    small_config, color=Component("rgb"), branches=branches, batch_size=8, epochs=1
+  )
+  whole = training.train(config, tmp_path / "whole")
+  add = training.Progress.add
+
+  def interrupted_after_two(self, results, step, **more):
+    add(self, results, step, **more)
+    if step == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  with monkeypatch.context() as patch, pytest.raises(Interrupted):
+    patch.setattr(training.Progress, "add", interrupted_after_two)
+    training.train(config, tmp_path / "run")
+  resumed = training.train(config, tmp_path / "run")
+  assert resumed.heldout == whole.heldout
+  ours, theirs = (load_encoder(tmp_path / name / "encoder") for name in ("run", "whole"))
+  for a, b in zip(ours.variables, theirs.variables):
+    np.testing.assert_array_equal(a, b)

@@ -1,0 +1,1 @@
+"""Parts of `tools.reproduce`: cells, the processes that fill them, and the tables made of them."""

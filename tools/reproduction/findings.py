@@ -1,0 +1,163 @@
+"""Differences between methods, with their spreads, and the page that all others hang from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from tools.reproduction import spread, tables
+from tools.reproduction.cells import IMAGENETTE
+from tools.reproduction.methods import OURS, Lineup, is_denoising, timed_name
+from tools.reproduction.page import MISSING, Page
+from tools.reproduction.records import Record
+from tools.reproduction.spread import Group, Spread, Value
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """How much more one method has than another.
+
+  Attributes:
+    what: the protocol and its setting.
+    ours: the method.
+    than: the other method.
+    aim: what was aimed at before anything was measured, in points; None where nothing was.
+    value: the difference, a fraction; None where it was not measured.
+  """
+
+  what: str
+  ours: str
+  than: str
+  aim: str | None
+  value: Spread | None
+
+
+def differences(
+  records: Sequence[Record], methods: Lineup, minutes: Sequence[float]
+) -> list[Difference]:
+  """What the default preset has more than the others, and re-scaled Lab than other color spaces.
+
+  Args:
+    records: from the oldest to the newest.
+    methods: to compare.
+    minutes: of the table of equal wall-clock.
+  """
+  ours = spread.group(records, IMAGENETTE, OURS)
+  found = []
+  best = best_denoising(records, methods)
+  for than, name, aim in (
+    (methods.random.title, methods.random.name, "18 or more"),
+    (best[1], best[0], "10 or more"),
+    (methods.l_to_ab.title, methods.l_to_ab.name, "above 0"),
+    (methods.ab_to_l.title, methods.ab_to_l.name, "above 0"),
+    (methods.autoencoder.title, methods.autoencoder.name, None),
+    (methods.simclr.title, methods.simclr.name, None),
+  ):
+    theirs = spread.group(records, IMAGENETTE, name)
+    value = spread.difference(ours, theirs, "linear_probe", spread.top1)
+    found.append(Difference("linear probe", OURS, than, aim, value))
+  return [
+    *found,
+    *_few_shot(records, ours, methods),
+    *_timed(records, methods, minutes),
+    *_colors(records, methods),
+  ]
+
+
+def best_denoising(records: Sequence[Record], methods: Lineup) -> tuple[str, str]:
+  """Name and title of the denoising autoencoder whose linear probe is best, of those measured."""
+  first = methods.denoising[0]
+  means = {}
+  for record in records:
+    if record.minutes is None and record.dataset == IMAGENETTE and is_denoising(record.method):
+      found = spread.group(records, IMAGENETTE, record.method).spread("linear_probe", spread.top1)
+      if found is not None:
+        means[record.method, record.title] = found.mean
+  if not means:
+    return first.name, first.title
+  name, title = max(means, key=lambda key: means[key])
+  return name, f"{title}, the best of {len(means)}" if len(means) > 1 else title
+
+
+def _few_shot(records: Sequence[Record], ours: Group, methods: Lineup) -> list[Difference]:
+  scratch = spread.group(records, IMAGENETTE, methods.random.name)
+  labels = tables.shown_labels([ours, scratch])
+  theirs: Value = spread.few_shot("finetuned", labels)
+  found = []
+  for way, words in (("frozen", "frozen"), ("finetuned", "fine-tuned")):
+    value = spread.difference(ours, scratch, "few_shot", spread.few_shot(way, labels), theirs)
+    what = f"{labels} labels a class, {words}"
+    found.append(Difference(what, OURS, "supervised from scratch", "8 or more", value))
+  return found
+
+
+def _timed(
+  records: Sequence[Record], methods: Lineup, minutes: Sequence[float]
+) -> list[Difference]:
+  found = []
+  for hardware in tables.timed_hardware(records) or [""]:
+    where = f", {hardware}" if hardware else ""
+    for wanted in tables.timed_minutes(records, hardware, minutes):
+      ours, simclr = (
+        spread.group(records, IMAGENETTE, timed_name(name, wanted), hardware=hardware)
+        for name in (OURS, methods.simclr.name)
+      )
+      value = spread.difference(ours, simclr, "linear_probe", spread.top1)
+      what = f"linear probe after {wanted:g} minute{'' if wanted == 1 else 's'}{where}"
+      found.append(Difference(what, OURS, methods.simclr.title, "0 or more", value))
+  return found
+
+
+def _colors(records: Sequence[Record], methods: Lineup) -> list[Difference]:
+  """What re-scaled Lab has more than the report's other color spaces."""
+  rgb, lab, rescaled = methods.reports[:3]
+  group = spread.group(records, IMAGENETTE, rescaled.name)
+  found = []
+  for protocol, words in (("linear_probe", "linear probe"), ("finetune", "fine-tuned")):
+    for other in (rgb, lab):
+      theirs = spread.group(records, IMAGENETTE, other.name)
+      value = spread.difference(group, theirs, protocol, spread.top1)
+      found.append(Difference(words, rescaled.title, other.title, "above 0: the report's", value))
+  return found
+
+
+def index(
+  records: Sequence[Record], methods: Lineup, minutes: Sequence[float], command: str
+) -> Page:
+  """The page that tells the differences and leads to the others.
+
+  Args:
+    records: from the oldest to the newest.
+    methods: to compare.
+    minutes: of the table of equal wall-clock.
+    command: that made it, as it may be typed.
+  """
+  page = Page(
+    "Reproduction",
+    f"`{command}`",
+    "- [Table 1](table1.md): backbones and color spaces, probed and fine-tuned.\n"
+    "- [Table 2](table2.md): accuracy against labels a class.\n"
+    "- [Table 3](table3.md): linear probe, layer by layer.\n"
+    "- [Table 4](table4.md): equal wall-clock.\n"
+    "- [cells.jsonl](cells.jsonl), [cells.csv](cells.csv): every number, with its command, machine "
+    "and wall-clock.",
+    "## Differences",
+    "How many points of top-1 accuracy one method has more than another on the test part of "
+    f"{IMAGENETTE}: mean ± standard deviation over seeds of the difference within a seed, the "
+    f"number of seeds in parentheses. `{OURS}` is the default preset. What was aimed at was "
+    "written down before.",
+  )
+  page.add_table(
+    ("measured by", "method", "than", "points", "aim"),
+    [
+      (
+        each.what,
+        each.ours,
+        each.than,
+        MISSING if each.value is None else each.value.text(100, sign=True),
+        each.aim or "",
+      )
+      for each in differences(records, methods, minutes)
+    ],
+  )
+  return page

@@ -1,0 +1,226 @@
+"""Ways to pretrain that the tables compare: presets, and flags beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import itertools
+from collections.abc import Sequence
+
+from sbae_tf import presets
+
+NOISES = ("masking", "gaussian", "salt_and_pepper")
+AMOUNTS = (0.05, 0.1, 0.2, 0.5)
+
+RANDOM = "random"
+OURS = presets.DEFAULT
+
+# Photographs a second that a method trains on with two cores: for estimates, until it was measured.
+_SIMPLENET, _RESNET18, _ALEXNET = 220.0, 35.0, 60.0
+
+_LENGTHS = ("--epochs", "--steps")  # Flags that say how long is trained.
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """A way to pretrain.
+
+  Attributes:
+    name: of its folders.
+    title: what tables call it.
+    flags: of `sbae_tf.pretrain`, without photographs, seed and folder.
+    rate: photographs a second, about; 0 where it does not train.
+    minutes: that it trains for; None where flags say how long.
+  """
+
+  name: str
+  title: str
+  flags: tuple[str, ...]
+  rate: float = _SIMPLENET
+  minutes: float | None = None
+
+  def timed(self, minutes: float) -> Method:
+    """The same, trained for so many minutes: without flags that say how long."""
+    flags = tuple(flag for flag in self.flags if _flag_name(flag) not in _LENGTHS)
+    name = timed_name(self.name, minutes)
+    return dataclasses.replace(self, name=name, flags=flags, minutes=minutes)
+
+  def with_flags(self, flags: Sequence[str]) -> Method:
+    """The same with further flags, which replace those of the same name.
+
+    Those that say how long to train replace all that do, and are nothing to a method that does not
+    train.
+    """
+    if not self.rate:
+      flags = [flag for flag in flags if _flag_name(flag) not in _LENGTHS]
+    names = {_flag_name(flag) for flag in flags}
+    if names & set(_LENGTHS):
+      names |= set(_LENGTHS)
+    kept = [flag for flag in self.flags if _flag_name(flag) not in names]
+    return dataclasses.replace(self, flags=(*kept, *flags))
+
+
+def _flag_name(flag: str) -> str:
+  return flag.partition("=")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+  """Flags beside those of some methods.
+
+  Attributes:
+    pattern: of the methods' names, as shells have them.
+    flags: of `sbae_tf.pretrain`.
+  """
+
+  pattern: str
+  flags: tuple[str, ...]
+
+  @classmethod
+  def parse(cls, text: str) -> Change:
+    """Reads `resnet18_*: --epochs=6 --batch_size=128`.
+
+    Raises:
+      ValueError: it is not of that form.
+    """
+    pattern, _, flags = text.partition(":")
+    found = tuple(flags.split())
+    if not pattern or not found or not all(f.startswith("--") and "=" in f for f in found):
+      raise ValueError(f"Expected --change='METHODS: --FLAG=VALUE ...'. Received: {text}")
+    return cls(pattern.strip(), found)
+
+
+def timed_name(name: str, minutes: float) -> str:
+  """The name of a method that is trained for so many minutes."""
+  return f"{name}_{minutes:g}min"
+
+
+def denoising_name(noise: str, amount: float) -> str:
+  """The name of a denoising autoencoder, such as `denoising_masking_10`: 10% of the pixels."""
+  return f"denoising_{noise}_{100 * amount:g}"
+
+
+def is_denoising(name: str) -> bool:
+  """Whether a method's name is that of a denoising autoencoder."""
+  return name.startswith("denoising_")
+
+
+def parse_denoising(text: str) -> tuple[tuple[str, float], ...]:
+  """Reads `masking:0.1,gaussian:0.2`, or `all` for every noise at every amount.
+
+  Raises:
+    ValueError: it is not of that form.
+  """
+  if text == "all":
+    return tuple(itertools.product(NOISES, AMOUNTS))
+  found = []
+  for part in text.split(","):
+    noise, _, amount = part.partition(":")
+    try:
+      value = float(amount)
+    except ValueError:
+      value = 0.0
+    if noise not in NOISES or not 0 < value < 1:
+      raise ValueError(
+        f"Expected --denoising=NOISE:AMOUNT,... with a noise of {', '.join(NOISES)} and an amount "
+        f"between 0 and 1; or 'all'. Received: {text}"
+      )
+    found.append((noise, value))
+  return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lineup:
+  """The methods.
+
+  Attributes:
+    ours: the default preset.
+    reports: those of the report's table, by backbone and color space.
+    denoising: autoencoders; the first one stands for them where one is enough.
+    l_to_ab: one cross-channel encoder.
+    ab_to_l: the other one.
+    autoencoder: the plain one.
+    simclr: contrastive.
+    random: weights as they are drawn.
+    random_resnet18: the same of the other backbone.
+    alexnet: a few steps at a part of its width.
+  """
+
+  ours: Method
+  reports: tuple[Method, ...]
+  denoising: tuple[Method, ...]
+  l_to_ab: Method
+  ab_to_l: Method
+  autoencoder: Method
+  simclr: Method
+  random: Method
+  random_resnet18: Method
+  alexnet: Method
+
+
+def lineup(
+  *, epochs: int, denoising: Sequence[tuple[str, float]], changes: Sequence[Change] = ()
+) -> Lineup:
+  """The methods that the tables compare.
+
+  Args:
+    epochs: that they train, but AlexNet, which takes long; 0: as their presets say.
+    denoising: noise and amount of each denoising autoencoder, one at least.
+    changes: to the flags of some.
+  """
+
+  def method(
+    name: str, title: str, preset: str, *flags: str, rate: float = _SIMPLENET, steps: int = 0
+  ) -> Method:
+    made = Method(name, title, (f"--preset={preset}", *flags), rate)
+    if steps or epochs:
+      made = made.with_flags([f"--steps={steps}" if steps else f"--epochs={epochs}"])
+    for change in changes:
+      if fnmatch.fnmatchcase(name, change.pattern):
+        made = made.with_flags(change.flags)
+    return made
+
+  resnet18 = "--backbone.name=resnet18"
+  reports = (
+    method("simplenet_rgb", "split-brain SimpleNet, RGB", "simplenet_rgb"),
+    method("simplenet_lab", "split-brain SimpleNet, Lab", "simplenet_lab"),
+    method(
+      "simplenet_rescaled_lab", "split-brain SimpleNet, re-scaled Lab", "simplenet_rescaled_lab"
+    ),
+    method("resnet18_rgb", "split-brain ResNet18, RGB", "simplenet_rgb", resnet18, rate=_RESNET18),
+    method("resnet18_lab", "split-brain ResNet18, Lab", "resnet18_lab", rate=_RESNET18),
+    method(
+      *(
+        "resnet18_rescaled_lab",
+        "split-brain ResNet18, re-scaled Lab",
+        "simplenet_rescaled_lab",
+        resnet18,
+      ),
+      rate=_RESNET18,
+    ),
+  )
+  by_name = {each.name: each for each in reports}
+  return Lineup(
+    ours=by_name.get(OURS) or method(OURS, f"split-brain SimpleNet, {OURS}", OURS),
+    reports=reports,
+    denoising=tuple(
+      method(
+        denoising_name(noise, amount),
+        f"denoising, {noise.replace('_', ' ')} {amount:.0%}",
+        *("denoising_lab", f"--task.noise={noise}", f"--task.amount={amount:g}"),
+      )
+      for noise, amount in denoising
+    ),
+    l_to_ab=method("l_to_ab", "L -> ab alone", "l_to_ab"),
+    ab_to_l=method("ab_to_l", "ab -> L alone", "ab_to_l"),
+    autoencoder=method("autoencoder_lab", "autoencoder", "autoencoder_lab"),
+    simclr=method("simclr", "SimCLR", "simclr", rate=_SIMPLENET / 2),
+    random=method(RANDOM, "SimpleNet, random weights", RANDOM, rate=0),
+    random_resnet18=method("random_resnet18", "ResNet18, random weights", RANDOM, resnet18, rate=0),
+    alexnet=method(
+      *("alexnet_lab", "split-brain AlexNet, Lab, few steps", "alexnet_lab"),
+      "--backbone.width=0.25",
+      rate=_ALEXNET,
+      steps=200,
+    ),
+  )

@@ -1,0 +1,168 @@
+"""Numbers over seeds: which records belong together, their means and standard deviations."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tools.reproduction.records import Record
+
+Value = Callable[[Record], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+  """A number over seeds.
+
+  Attributes:
+    mean: over the seeds.
+    deviation: the standard deviation over them (of a sample: n - 1); None of a single one.
+    count: of the seeds.
+  """
+
+  mean: float
+  deviation: float | None
+  count: int
+
+  @classmethod
+  def of(cls, values: Iterable[float]) -> Spread | None:
+    """Of a number for each seed; None where there are none."""
+    found = list(values)
+    if not found:
+      return None
+    deviation = statistics.stdev(found) if len(found) > 1 else None
+    return cls(statistics.fmean(found), deviation, len(found))
+
+  def text(self, factor: float = 1.0, digits: int = 1, *, sign: bool = False) -> str:
+    """Such as `67.9 ± 0.4 (3)`: mean, standard deviation, number of seeds.
+
+    Args:
+      factor: for mean and deviation; 100 for percent.
+      digits: after the point.
+      sign: `+` before what is not negative.
+    """
+    mean = f"{factor * self.mean:{'+' if sign else ''}.{digits}f}"
+    spread = "" if self.deviation is None else f" ± {factor * self.deviation:.{digits}f}"
+    return f"{mean}{spread} ({self.count})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Records of a method that belong together: one recipe, one form of each protocol, one a seed.
+
+  Attributes:
+    by_protocol: a protocol's name to a seed's record of it, by the seeds.
+    left_out: how many records of the method are of earlier recipes or other forms.
+  """
+
+  by_protocol: Mapping[str, Mapping[int, Record]]
+  left_out: int
+
+  @property
+  def records(self) -> list[Record]:
+    """All of them."""
+    return [record for seeds in self.by_protocol.values() for record in seeds.values()]
+
+  def values(self, protocol: str, value: Value) -> dict[int, float]:
+    """A number for each seed that has it.
+
+    Args:
+      protocol: its name.
+      value: reads the number from a record; KeyError or TypeError where it has none.
+    """
+    found = {}
+    for seed, record in sorted(self.by_protocol.get(protocol, {}).items()):
+      try:
+        found[seed] = float(value(record))
+      except (KeyError, TypeError):
+        continue
+    return found
+
+  def spread(self, protocol: str, value: Value) -> Spread | None:
+    """A number over the seeds; see `values`."""
+    return Spread.of(self.values(protocol, value).values())
+
+  def by_seed(self, value: Value) -> Spread | None:
+    """A number of the pretraining over the seeds, the same in all protocols."""
+    newest = {record.seed: value(record) for record in self.records}
+    return Spread.of(newest.values())
+
+
+EMPTY = Group({}, 0)
+
+
+def group(
+  records: Sequence[Record], dataset: str, method: str, *, hardware: str | None = None
+) -> Group:
+  """The records of a method that belong together: those of the newest one's recipe.
+
+  Args:
+    records: from the oldest to the newest.
+    dataset: of which data set.
+    method: its name.
+    hardware: on which machine; None for any.
+  """
+  mine = [
+    record
+    for record in records
+    if (record.dataset, record.method) == (dataset, method) and hardware in (None, record.hardware)
+  ]
+  if not mine:
+    return EMPTY
+  same = [record for record in mine if record.recipe == mine[-1].recipe]
+  found: dict[str, dict[int, Record]] = {}
+  for name in dict.fromkeys(record.protocol_name for record in same):
+    forms = [record for record in same if record.protocol_name == name]
+    found[name] = {r.seed: r for r in forms if r.protocol == forms[-1].protocol}
+  return Group(found, len(mine) - sum(map(len, found.values())))
+
+
+def difference(
+  ours: Group, theirs: Group, protocol: str, value: Value, their_value: Value | None = None
+) -> Spread | None:
+  """How much more one has than the other, seed by seed; None where they have no seed in common.
+
+  Args:
+    ours: from whose number the other's is taken.
+    theirs: of the other.
+    protocol: its name.
+    value: reads the number.
+    their_value: reads the other's; None for `value`.
+  """
+  a, b = ours.values(protocol, value), theirs.values(protocol, their_value or value)
+  return Spread.of(a[seed] - b[seed] for seed in a if seed in b)
+
+
+def top1(record: Record) -> float:
+  """Accuracy in [0, 1]; of a linear probe that of the layer chosen by validation."""
+  return record.values["top1"]
+
+
+def top5(record: Record) -> float:
+  """The same of the five likeliest classes."""
+  return record.values["top5"]
+
+
+def layer_top1(layer: str) -> Value:
+  """Reads a linear probe's accuracy on a layer."""
+  return lambda record: record.values["layers"][layer]["top1"]
+
+
+def few_shot(way: str, labels: int) -> Value:
+  """Reads the accuracy with so many labels a class, the mean over draws.
+
+  Args:
+    way: `frozen` or `finetuned`.
+    labels: a class.
+  """
+  return lambda record: record.values[way][str(labels)]["mean"]
+
+
+def label_counts(records: Iterable[Record]) -> list[int]:
+  """The numbers of labels a class that records have."""
+  ways: list[Mapping[str, Any]] = [
+    record.values.get(way) or {} for record in records for way in ("frozen", "finetuned")
+  ]
+  return sorted({int(labels) for way in ways for labels in way})
