@@ -68,7 +68,10 @@ PRESETS = types.MappingProxyType(
   {
     "split_brain_96": Preset(
       summary="SimpleNet, Lab, trained by the recipe that measured best here. The default.",
-      paper="simplenet_lab's model; learning rate, schedule, crops and epochs are ours.",
+      paper=(
+        f"{_CVPR}, in the size of {_REPORT}: simplenet_lab's model. Learning rate, schedule, crops "
+        "and epochs are ours."
+      ),
       command=_command("split_brain_96"),
       result="Not measured yet.",
       config=_RECIPE,

@@ -242,7 +242,7 @@ def test_what_is_no_object_is_said(values: Any) -> None:
 
 @pytest.mark.parametrize(
   ("values", "named"),
-  [({"epochs": 0}, "epochs"), ({"data": {"image_size": -1}}, "data.image_size")],
+  [({"epochs": -1}, "epochs"), ({"data": {"image_size": -1}}, "data.image_size")],
 )
 def test_ranges_are_checked(values: Any, named: str) -> None:
   with pytest.raises(ValueError, match=f"Expected `{named}`"):

@@ -50,7 +50,7 @@ _OTHER = {
   "data.heldout_fraction": ("0.25", 0.25),
   "data.heldout_limit": ("7", 7),
   "image_size": ("32", 32),
-  "data.crop_area": ("0.5,1", (0.5, 1.0)),
+  "data.crop_area": ("0.4,1", (0.4, 1.0)),
   "data.crop_aspect": ("1,1.5", (1.0, 1.5)),
   "data.flip": ("false", False),
   "data.turns": ("true", True),
@@ -91,7 +91,7 @@ _OTHER = {
 
 def test_no_flags() -> None:
   config, workdir = flags.parse([])
-  assert config == PretrainConfig()
+  assert config == presets.preset(presets.DEFAULT)
   assert workdir == pathlib.Path("runs/split_brain_96")
 
 
@@ -105,7 +105,7 @@ def test_every_field_has_a_flag(path: tuple[str, ...], flag: str, kind: Any) -> 
   text, expected = _OTHER[flag]
   config = _config(f"--{flag}={text}")
   value: Any = config
-  default: Any = PretrainConfig()
+  default: Any = presets.preset(presets.DEFAULT)
   for name in path:
     value, default = getattr(value, name), getattr(default, name)
   assert value == expected != default
@@ -114,7 +114,7 @@ def test_every_field_has_a_flag(path: tuple[str, ...], flag: str, kind: Any) -> 
   part: Any = {path[-1]: default}
   if len(path) > 1:
     part = {path[0]: dataclasses.replace(getattr(config, path[0]), **part)}
-  assert dataclasses.replace(config, **part) == PretrainConfig()
+  assert dataclasses.replace(config, **part) == presets.preset(presets.DEFAULT)
 
 
 @pytest.mark.parametrize("flag", [flag for _, flag, _ in _FIELDS])
@@ -284,8 +284,8 @@ def test_help_lists_presets_and_components() -> None:
 def test_help_shows_the_defaults() -> None:
   help_text = flags.help_text()
   assert "Side of the square input, in pixels. [96]" in help_text
-  assert "the initial weights are exported. [12]" in " ".join(help_text.split())
-  assert "[0.25,1]" in help_text
+  assert "the initial weights are exported. [60]" in " ".join(help_text.split())
+  assert "[0.5,1]" in help_text
   assert "[L->a,b:classification; a,b->L:classification]" in " ".join(help_text.split())
 
 

