@@ -96,7 +96,7 @@ def test_workdir_of_another_configuration(
   (run / "checkpoints").mkdir(parents=True)
   (run / "checkpoints" / "checkpoint").write_text("theirs")
   (run / "config.json").write_text(config_json.dumps(PretrainConfig(epochs=3, seed=7)))
-  line = refused("--workdir=run", "--seed=7")
+  line = refused("--workdir=run", "--seed=7", "--preset=simplenet_lab")
   assert "The run in run has another configuration: epochs: 12 (the run has 3). " in line
   assert "seed" not in line
 

@@ -64,7 +64,7 @@ def test_a_mistake_in_the_flags_needs_no_tensorflow(tmp_path: pathlib.Path) -> N
     """
     import sys
     from sbae_tf import pretrain
-    status = pretrain.main(["--epochs=0"])
+    status = pretrain.main(["--epochs=-1"])
     print(status, sorted({"tensorflow", "keras", "numpy"} & set(sys.modules)))
     """,
     tmp_path,

@@ -168,7 +168,8 @@ def _reproduce(flags: argparse.Namespace, command: str) -> int:
     changes=[*map(Change.parse, flags.change)],
   )
   records = Records((flags.out or ROOT / _OUT).expanduser())
-  pages.check(records)
+  if not flags.dry_run:
+    pages.check(records)
   failed, signal = 0, None
   if not flags.report_only:
     wanted = _cells(flags, methods)

@@ -21,7 +21,8 @@ from sbae_tf.data import pipeline
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.evaluation.labelled import Labelled
 from sbae_tf.evaluation.subject import Subject
-from sbae_tf.failures import RunError, WriteError
+from sbae_tf.evaluation.writing import writing
+from sbae_tf.failures import RunError
 from sbae_tf.run_folder import write_aside
 
 _VERSION = 1  # Of what is kept: to be raised where the same settings give other numbers.
@@ -142,7 +143,7 @@ class FeatureCache:
       for index, features in self._batches(data, sides):
         for layer, values in features.items():
           _check_finite(values, layer, data, index)
-          with _telling(files[layer]):
+          with writing(files[layer]):
             writers[layer].write(np.ascontiguousarray(values).data)
         progress.add(len(index))
     progress.end()
@@ -197,7 +198,7 @@ class FeatureCache:
   def _describe(self, folder: pathlib.Path, data: Labelled) -> None:
     """For people who find the folder."""
     about = {"encoder": self._subject.name, "photographs": data.source.description}
-    with _telling(folder):
+    with writing(folder):
       write_aside(folder / "about.json", json.dumps(about, indent=2).encode())
 
 
@@ -259,15 +260,15 @@ def _writing(file: pathlib.Path, shape: tuple[int, int]) -> Iterator[BinaryIO]:
   aside = file.with_name(f".{file.name}.aside")
   try:
     with contextlib.ExitStack() as stack:
-      with _telling(file):
+      with writing(file):
         opened = stack.enter_context(aside.open("wb"))
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(opened, header)
       yield opened
-      with _telling(file):
+      with writing(file):
         opened.flush()
         os.fsync(opened.fileno())
-    with _telling(file):
+    with writing(file):
       os.replace(aside, file)
   finally:
     aside.unlink(missing_ok=True)
@@ -276,7 +277,7 @@ def _writing(file: pathlib.Path, shape: tuple[int, int]) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
   """Keeps a folder, which it makes, to this process; waits for another one."""
-  with _telling(folder):
+  with writing(folder):
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
   try:
@@ -285,18 +286,6 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
     yield
   finally:
     os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _telling(path: pathlib.Path) -> Iterator[None]:
-  """Says in one line what could not be written in a block, and what to do."""
-  try:
-    yield
-  except OSError as error:
-    raise WriteError(
-      f"Cannot write {path}: {error.strerror or error}. Make room or mend the disk; the same "
-      "command then goes on."
-    ) from error
 
 
 def _digest(*texts: str) -> str:

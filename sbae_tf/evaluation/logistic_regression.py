@@ -138,7 +138,8 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float | No
     return None
   own = np.take_along_axis(scores, labels[:, None], axis=1)
   earlier = np.arange(scores.shape[1]) < labels[:, None]
-  before = (scores > own) | ((scores == own) & earlier)
+  # Not `>`: what is no number shall be wrong, too.
+  before = ~(scores <= own) | ((scores == own) & earlier)
   return float(np.mean(before.sum(axis=1) < k))
 
 

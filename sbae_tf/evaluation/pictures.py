@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from sbae_tf.encoder import EMBEDDING
+from sbae_tf.encoder import EMBEDDING as _EMBEDDING  # A plug-in's public constants are its own.
 from sbae_tf.evaluation import plane_layout, plots, receptive_field, top_patches
 from sbae_tf.evaluation.first_layer import draw_filters
 from sbae_tf.evaluation.protocol import Context, Figure, Json, Protocol, Section
@@ -212,7 +212,7 @@ def build(
 def _embedding(subject: Subject) -> str:
   """The feature that stands for a photograph."""
   vectors = sorted(name for name, shape in subject.shapes.items() if len(shape) == 1)
-  return EMBEDDING if EMBEDDING in vectors else [*vectors, *reversed(subject.maps)][0]
+  return _EMBEDDING if _EMBEDDING in vectors else [*vectors, *reversed(subject.maps)][0]
 
 
 def _write(path: pathlib.Path, picture: Image.Image) -> None:

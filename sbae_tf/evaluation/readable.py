@@ -11,7 +11,7 @@ import tensorflow as tf
 from sbae_tf.data import pipeline
 from sbae_tf.data.skipped import Skipped, TooManySkippedError
 from sbae_tf.evaluation.labelled import Labelled
-from sbae_tf.failures import WriteError
+from sbae_tf.evaluation.writing import writing
 
 _BATCH = 256
 
@@ -61,16 +61,12 @@ def _read(data: Labelled, ledger: Skipped, *, image_size: int, max_pixels: int) 
     max_pixels=max_pixels,
   )
   try:
-    try:
-      found = [batch["index"].numpy() for batch in dataset]
-    except tf.errors.OpError as error:
-      ledger.check()
-      raise error
-  except OSError as error:
-    raise WriteError(
-      f"Cannot write {ledger.file}: {error.strerror or error}. Make room or mend the disk; the "
-      "same command then goes on."
-    ) from error
+    with writing(ledger.file):
+      try:
+        found = [batch["index"].numpy() for batch in dataset]
+      except tf.errors.OpError as error:
+        ledger.check()
+        raise error
   except TooManySkippedError as error:
     # The ledger knows the flag of pretraining.
     message = str(error).replace("--data.max_skipped", "--max_skipped")

@@ -13,7 +13,7 @@ from typing import Any
 
 from sbae_tf.evaluation import report
 from sbae_tf.evaluation.protocol import Figure, Json, Section, Table
-from sbae_tf.failures import WriteError
+from sbae_tf.evaluation.writing import writing
 from sbae_tf.run_folder import write_aside
 
 REPORT = "report.json"
@@ -148,7 +148,7 @@ class ReportFolder:
       WriteError: it cannot be written.
     """
     sections = {name: finding.section for name, finding in self.findings.items()}
-    with _writing(self.path / report.FILE):
+    with writing(self.path / report.FILE):
       report.write_report(self.path, facts, sections)
 
   def count_skipped(self) -> int:
@@ -173,7 +173,7 @@ class ReportFolder:
 
   def _write_json(self) -> None:
     text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    with _writing(self.path / REPORT):
+    with writing(self.path / REPORT):
       write_aside(self.path / REPORT, text.encode())
 
   def _has_figures(self, section: Section) -> bool:
@@ -203,15 +203,3 @@ def _differences(there: Mapping[str, Json], here: Mapping[str, Json]) -> list[st
     else:
       lines.append(f"{key} is {a!r} there and {b!r} here")
   return lines
-
-
-@contextlib.contextmanager
-def _writing(path: pathlib.Path) -> Iterator[None]:
-  """Says in one line what could not be written in a block, and what to do."""
-  try:
-    yield
-  except OSError as error:
-    raise WriteError(
-      f"Cannot write {path}: {error.strerror or error}. Make room or mend the disk; the same "
-      "command then goes on."
-    ) from error

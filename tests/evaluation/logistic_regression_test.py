@@ -104,3 +104,8 @@ def test_top_k_accuracy():
   assert top_k_accuracy(scores, np.array([1, 2, 2]), 2) == pytest.approx(2 / 3)
   assert top_k_accuracy(scores, np.array([1, 2, 2]), 3) is None  # Everybody is right.
   assert top_k_accuracy(scores[:, :1], np.zeros(3, int), 1) == 1.0
+
+
+def test_no_number_is_no_hit() -> None:
+  scores = np.array([[np.nan, np.nan], [0.0, np.nan], [1.0, 0.0]])
+  assert top_k_accuracy(scores, np.array([0, 0, 0]), 1) == pytest.approx(1 / 3)

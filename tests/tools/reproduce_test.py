@@ -97,9 +97,9 @@ def test_a_dry_run_lists_cells_and_changes_nothing(data, tmp_path, capsys):
   commands = [line.split()[1:] for line in lines if "sbae_tf.pretrain" in line]
   assert [pretrain_flags.parse(command[2:])[0].seed for command in commands] == [0, 0, 4, 4]
   assert "--epochs=2" in commands[0] and commands[0][2] == "--preset=l_to_ab"
-  assert lines[-1].startswith("4 cells, 0 more are done already; about 0:")
+  assert lines[-1].startswith("4 of 4 cells are to be done; about 0:")
   assert not (tmp_path / "runs").exists()
-  assert not (tmp_path / "out" / "README.md").exists()
+  assert not (tmp_path / "out").exists()
 
 
 def test_the_tiny_version_takes_some_photographs_of_some_classes(data, tmp_path):

@@ -46,9 +46,8 @@ def plan(todo: Todo, wanted: int, records: Records, places: Places) -> str:
     lines += [f"{cell.name}: {names}; about {_time(seconds)}"]
     lines += [f"  {shown(cell.pretrain(SHOWN))}" + _steps(cell)]
     lines += [f"  {shown(cell.evaluate(SHOWN, protocol))}" for protocol in protocols]
-  done = wanted - len(todo)
   lines.append(
-    f"{len(todo)} cells, {done} more are done already; about {_time(total)} one after the other."
+    f"{len(todo)} of {wanted} cells are to be done; about {_time(total)} one after the other."
   )
   return "\n".join(lines)
 
@@ -128,7 +127,7 @@ def fill(
     tell(f"{name} FAILED: {reason}")
     meter.ended(name, "failed")
 
-  tell(f"{len(todo)} cells, {wanted - len(todo)} more are done already.")
+  tell(f"{len(todo)} of {wanted} cells are to be done.")
   for timed in (False, True):
     works = {
       cell.name: _metered(cell, work.work(cell, protocols, bench), meter)

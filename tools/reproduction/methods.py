@@ -6,6 +6,7 @@ import dataclasses
 import fnmatch
 import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 from sbae_tf import presets
 
@@ -18,6 +19,7 @@ OURS = presets.DEFAULT
 # Photographs a second that a method trains on with two cores: for estimates, until it was measured.
 _SIMPLENET, _RESNET18, _ALEXNET = 220.0, 35.0, 60.0
 
+_RESNET18_FLAG = "--backbone.name=resnet18"
 _LENGTHS = ("--epochs", "--steps")  # Flags that say how long is trained.
 
 
@@ -158,6 +160,14 @@ class Lineup:
   alexnet: Method
 
 
+class _Made(Protocol):
+  """Makes a method; see `lineup`."""
+
+  def __call__(
+    self, name: str, title: str, preset: str, *flags: str, rate: float = ..., steps: int = ...
+  ) -> Method: ...
+
+
 def lineup(
   *, epochs: int, denoising: Sequence[tuple[str, float]], changes: Sequence[Change] = ()
 ) -> Lineup:
@@ -180,47 +190,41 @@ def lineup(
         made = made.with_flags(change.flags)
     return made
 
-  resnet18 = "--backbone.name=resnet18"
-  reports = (
-    method("simplenet_rgb", "split-brain SimpleNet, RGB", "simplenet_rgb"),
-    method("simplenet_lab", "split-brain SimpleNet, Lab", "simplenet_lab"),
-    method(
-      "simplenet_rescaled_lab", "split-brain SimpleNet, re-scaled Lab", "simplenet_rescaled_lab"
-    ),
-    method("resnet18_rgb", "split-brain ResNet18, RGB", "simplenet_rgb", resnet18, rate=_RESNET18),
-    method("resnet18_lab", "split-brain ResNet18, Lab", "resnet18_lab", rate=_RESNET18),
-    method(
-      *(
-        "resnet18_rescaled_lab",
-        "split-brain ResNet18, re-scaled Lab",
-        "simplenet_rescaled_lab",
-        resnet18,
-      ),
-      rate=_RESNET18,
-    ),
-  )
+  reports = _reports(method)
   by_name = {each.name: each for each in reports}
+  alexnet = ("alexnet_lab", "split-brain AlexNet, Lab, few steps", "alexnet_lab")
+  random_resnet18 = ("random_resnet18", "ResNet18, random weights", RANDOM)
   return Lineup(
     ours=by_name.get(OURS) or method(OURS, f"split-brain SimpleNet, {OURS}", OURS),
     reports=reports,
-    denoising=tuple(
-      method(
-        denoising_name(noise, amount),
-        f"denoising, {noise.replace('_', ' ')} {amount:.0%}",
-        *("denoising_lab", f"--task.noise={noise}", f"--task.amount={amount:g}"),
-      )
-      for noise, amount in denoising
-    ),
+    denoising=tuple(_denoising(method, *each) for each in denoising),
     l_to_ab=method("l_to_ab", "L -> ab alone", "l_to_ab"),
     ab_to_l=method("ab_to_l", "ab -> L alone", "ab_to_l"),
     autoencoder=method("autoencoder_lab", "autoencoder", "autoencoder_lab"),
     simclr=method("simclr", "SimCLR", "simclr", rate=_SIMPLENET / 2),
     random=method(RANDOM, "SimpleNet, random weights", RANDOM, rate=0),
-    random_resnet18=method("random_resnet18", "ResNet18, random weights", RANDOM, resnet18, rate=0),
-    alexnet=method(
-      *("alexnet_lab", "split-brain AlexNet, Lab, few steps", "alexnet_lab"),
-      "--backbone.width=0.25",
-      rate=_ALEXNET,
-      steps=200,
-    ),
+    random_resnet18=method(*random_resnet18, _RESNET18_FLAG, rate=0),
+    alexnet=method(*alexnet, "--backbone.width=0.25", rate=_ALEXNET, steps=200),
   )
+
+
+def _reports(method: _Made) -> tuple[Method, ...]:
+  """SimpleNet and ResNet18 on RGB, Lab and re-scaled Lab."""
+  found = []
+  for backbone, title, rate in (
+    ("simplenet", "SimpleNet", _SIMPLENET),
+    ("resnet18", "ResNet18", _RESNET18),
+  ):
+    for color, words in (("rgb", "RGB"), ("lab", "Lab"), ("rescaled_lab", "re-scaled Lab")):
+      name = f"{backbone}_{color}"
+      known = name in presets.PRESETS
+      flags = () if known else (_RESNET18_FLAG,)
+      preset = name if known else f"simplenet_{color}"
+      found.append(method(name, f"split-brain {title}, {words}", preset, *flags, rate=rate))
+  return tuple(found)
+
+
+def _denoising(method: _Made, noise: str, amount: float) -> Method:
+  title = f"denoising, {noise.replace('_', ' ')} {amount:.0%}"
+  flags = (f"--task.noise={noise}", f"--task.amount={amount:g}")
+  return method(denoising_name(noise, amount), title, "denoising_lab", *flags)

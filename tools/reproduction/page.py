@@ -24,7 +24,8 @@ class Page:
     self._lines = [f"# {title}"]
     self._commands: dict[str, str] = {}  # That pretrain, with their seeds.
     self._measuring: dict[str, set[int]] = {}  # With the numbers of those above.
-    self._machines: dict[str, str] = {}
+    self._machines: dict[str, str] = {}  # To their letters.
+    self._revisions: dict[str, dict[str, None]] = {}  # On the machines of these letters.
     self._dates: set[str] = set()
     self._groups: list[Group] = []
     self._missing = False
@@ -67,8 +68,10 @@ class Page:
 
   def _letter(self, record: Record) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    machine = f"{record.machine}; {versions}; sbae_tf {record.revision}"
-    return self._machines.setdefault(machine, _letters(len(self._machines)))
+    machine = f"{record.machine}; {versions}"
+    letter = self._machines.setdefault(machine, _letters(len(self._machines)))
+    self._revisions.setdefault(letter, {})[record.revision] = None
+    return letter
 
   def add_picture(self, title: str, file: str) -> None:
     """Adds a picture of the page's folder."""
@@ -90,7 +93,8 @@ class Page:
       lines += ["", f"Records of earlier recipes, in `cells.jsonl` and not here: {left_out}."]
     if self._machines:
       lines += ["", "## Machines", ""]
-      lines += [f"- {letter}: {machine}." for machine, letter in self._machines.items()]
+      for machine, letter in self._machines.items():
+        lines.append(f"- {letter}: {machine}; sbae_tf {', '.join(self._revisions[letter])}.")
       lines += ["", f"Measured {_period(self._dates)}."]
     if self._commands:
       lines += ["", "## Commands", "", _COMMANDS, "", "```sh"]

@@ -43,7 +43,8 @@ class Spread:
       digits: after the point.
       sign: `+` before what is not negative.
     """
-    mean = f"{factor * self.mean:{'+' if sign else ''}.{digits}f}"
+    rounded = round(factor * self.mean, digits) + 0.0  # Not -0.0.
+    mean = f"{rounded:{'+' if sign else ''}.{digits}f}"
     spread = "" if self.deviation is None else f" ± {factor * self.deviation:.{digits}f}"
     return f"{mean}{spread} ({self.count})"
 

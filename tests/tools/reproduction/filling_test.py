@@ -178,7 +178,7 @@ def test_the_plan_lists_commands_and_times(bench, methods, tmp_path):
   assert f"{IMAGENETTE}/{methods.ours.name}/seed0: linear_probe; about 0:00:4" in text
   assert "python -m sbae_tf.pretrain --preset=" in text and str(tmp_path) not in text
   assert "# and --steps: as many as 3 min are" in text
-  assert "2 cells, 3 more are done already; about 0:04:" in text
+  assert "2 of 5 cells are to be done; about 0:0" in text
   # What was measured here tells better.
   assert bench(wanted[:1]) == 0
   record = bench.records.read()[0]

@@ -86,13 +86,15 @@ def test_commands_are_of_the_first_seed_and_what_measures_is_told_once(probe, me
 def test_machines_have_letters(probe, methods):
   records = [
     probe("random", 0.5),
+    probe("random", 0.5, 2, revision="5e6f7a8"),
     probe("random", 0.5, 1, machine="another"),
     probe("ab_to_l", 0.5, machine="another", date="2026-01-05"),
   ]
   page = tables.table3(records, methods).markdown(())
   assert _row(page, methods.random.title)[-2:] == ["A, B", "2"]
   assert _row(page, methods.ab_to_l.title)[-2:] == ["A", "1"]
-  assert "- A: another; " in page and "Measured from 2026-01-02 to 2026-01-05." in page
+  assert "- A: another; " in page and "; sbae_tf 1a2b3c4, 5e6f7a8.\n" in page
+  assert "Measured from 2026-01-02 to 2026-01-05." in page
 
 
 def test_earlier_recipes_are_counted(probe, record, methods):

@@ -25,6 +25,7 @@ def test_a_spread_in_words():
   assert Spread(0.6789, None, 1).text(100) == "67.9 (1)"
   assert Spread(0.05, 0.01, 2).text(100, sign=True) == "+5.0 ± 1.0 (2)"
   assert Spread(-0.05, None, 1).text(100, sign=True) == "-5.0 (1)"
+  assert Spread(-0.0001, None, 1).text(100, sign=True) == "+0.0 (1)"
 
 
 def _probes(record, *tops, **changes):
