@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import types
 
@@ -33,8 +34,6 @@ class _Fake:
     monkeypatch.setattr(few_shot, "FineTuner", self._fine_tuner)
 
   def training(self):
-    import contextlib
-
     return contextlib.nullcontext("encoder")
 
   def prepare(self, data, layers, *, dimensions):

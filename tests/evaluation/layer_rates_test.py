@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import tensorflow as tf
 
@@ -31,8 +33,6 @@ def test_layer_of(variable, layer):
 
 @pytest.mark.parametrize("backbone", plugins.names("backbone"))
 def test_every_variable_of_a_backbone_has_a_layer(backbone, small_config):
-  import dataclasses
-
   config = dataclasses.replace(small_config, backbone=Component(backbone, {"width": 1 / 64}))
   encoder = Encoder(config)
   found = [layer_of(variable.name, encoder.feature_names) for variable in encoder.variables]
