@@ -67,10 +67,11 @@ def test_the_strength_is_chosen_on_a_part():
 
 def test_few_photographs_and_unseen_classes():
   features, labels = _blobs(3, classes=3, dimensions=5)
-  found = fit_logistic(features, labels, strengths=[1.0, 0.1], seed=0, classes=5)
+  labels = labels * 2  # Of 0 to 5 the even ones.
+  found = fit_logistic(features, labels, strengths=[1.0, 0.1], seed=0, classes=6)
   assert found.strength == 1.0 and found.validation_accuracy is None  # Nothing to choose on.
   scores = found.predict_scores(features)
-  assert scores.shape == (3, 5) and (scores[:, 3:] == -np.inf).all()
+  assert scores.shape == (3, 6) and (scores[:, 1::2] == -np.inf).all()
   np.testing.assert_array_equal(scores.argmax(1), labels)
 
 
