@@ -19,7 +19,8 @@ class Batch(NamedTuple):
   Attributes:
     inputs: (B, H, W, C) float32 in [-1, 1], the tower's input channels; of V B views where the
       branch's task makes V of each photograph.
-    targets: as the branch's task makes them; (B, h, w) int32 bins for classification.
+    targets: as the branch's task makes them; for classification (B, h, w) int32 bins, or
+      (B, h, w, K) float32 shares of them.
   """
 
   inputs: tuple[tf.Tensor, ...]
@@ -83,6 +84,19 @@ class PretrainModel(tf.Module):
   def draws(self) -> bool:
     """Whether a task draws random numbers, so that `prepare` or `losses` needs a seed."""
     return any(task.has_views or task.corrupts for task in self.tasks)
+
+  @property
+  def files(self) -> dict[str, bytes]:
+    """What the losses depend on beside the configuration, by a name with the branch's number.
+
+    Raises:
+      ValueError: a file that the configuration names cannot be read, or is not what it should be.
+    """
+    return {
+      f"branch_{i}_{name}": content
+      for i, task in enumerate(self.tasks)
+      for name, content in task.files.items()
+    }
 
   def views(self, images: tf.Tensor, seed: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
     """Each branch's views of photographs: these themselves where its task makes none.

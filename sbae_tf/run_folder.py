@@ -77,6 +77,38 @@ class RunFolder:
         "Give another --workdir, or the run's own flags to resume it."
       )
 
+  def check_files(self, files: Mapping[str, bytes]) -> None:
+    """Checks, writing nothing, that a run in this folder has these files, or none of their names.
+
+    Args:
+      files: what its losses depend on beside the configuration, by name.
+
+    Raises:
+      ValueError: one has another content.
+    """
+    for name, content in files.items():
+      kept = self.path / name
+      try:
+        if not kept.exists() or kept.read_bytes() == content:
+          continue
+      except OSError as error:
+        raise ValueError(f"Cannot read {kept}: {error.strerror}.") from error
+      raise ValueError(
+        f"The run in {self.path} began with another file than is given now: {kept} is its copy. "
+        "Give another --workdir, or a file like that to resume it."
+      )
+
+  def keep(self, files: Mapping[str, bytes]) -> None:
+    """Keeps a copy of the files of `check_files`, in a folder that was opened.
+
+    Raises:
+      ValueError: as `check_files`; or they cannot be written.
+    """
+    self.check_files(files)
+    for name, content in files.items():
+      with self._making():
+        write_aside(self.path / name, content)
+
   def open(self, config: PretrainConfig) -> None:
     """Makes the folder and writes its configuration.
 

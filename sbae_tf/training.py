@@ -75,8 +75,9 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
   """Runs a configuration to its end, or goes on where an earlier run of it stopped.
 
   Leaves in `workdir`: `config.json`, `tensorboard/`, `checkpoints/`, `metrics.jsonl`, `panel.png`,
-  and `encoder/`, a SavedModel. Seeds Python's, NumPy's and TensorFlow's global generators with
-  the configuration's seed.
+  and `encoder/`, a SavedModel; and a copy of each file that the losses depend on, such as
+  `branch_0_prior.json`. Seeds Python's, NumPy's and TensorFlow's global generators with the
+  configuration's seed.
 
   However an earlier run ended, going on ends with the weights of a run that never stopped; to the
   bit where computation itself repeats: on a CPU with as many threads. In the main thread, SIGTERM
@@ -123,11 +124,12 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
         )
       # Of no steps a schedule cannot be made.
       steps = Steps(config, strategy, steps_per_epoch=steps_per_epoch, steps=max(1, total))
+      folder.check_files(steps.model.files)
       # Before anything is written: they may not read.
       panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
       each = config.batch_size // strategy.num_replicas_in_sync
       probe = open_probe(config, steps.model.encoder, batch_size=each)
-      with _writable(folder, config, worker) as own_folder:
+      with _writable(folder, config, steps.model.files, worker) as own_folder:
         run = _Run(
           *(config, own_folder, steps, train, heldout, panel_images, interrupts, agreement),
           probe=probe,
@@ -142,7 +144,9 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
 
 
 @contextlib.contextmanager
-def _writable(folder: RunFolder, config: PretrainConfig, worker: Worker) -> Iterator[RunFolder]:
+def _writable(
+  folder: RunFolder, config: PretrainConfig, files: Mapping[str, bytes], worker: Worker
+) -> Iterator[RunFolder]:
   """The run's folder for the chief; for other workers one that is removed at the end.
 
   These do what the chief does, for some of it takes all workers: reading batch statistics does.
@@ -152,6 +156,7 @@ def _writable(folder: RunFolder, config: PretrainConfig, worker: Worker) -> Iter
       folder = RunFolder(stack.enter_context(tempfile.TemporaryDirectory(prefix="sbae_tf-")))
     stack.enter_context(folder.locked())
     folder.open(config)
+    folder.keep(files)
     yield folder
 
 

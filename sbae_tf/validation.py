@@ -22,6 +22,7 @@ def validate(config: PretrainConfig) -> None:
   for branch in config.branches:
     _check_component("task", branch.task.name, branch.task.options)
     _check_channels(branch, channels, config.color.name)
+    _check_bins(branch)
     if "VIEWS" in plugins.find("task", branch.task.name).constants:
       _check_views(branch, config.color_placement)
   stride = _constant("backbone", config.backbone.name, "STRIDE")
@@ -78,6 +79,21 @@ def _check_channels(branch: Branch, channels: tuple[str, ...], color: str) -> No
         f"--branches='{channels[0]}->{','.join(channels[1:])}; "
         f"{','.join(channels[1:])}->{channels[0]}'."
       )
+
+
+def _check_bins(branch: Branch) -> None:
+  """Checks a quantizer that is for certain channels, which its module names as CHANNELS."""
+  options = plugins.find("task", branch.task.name).options
+  if "quantizer" not in options:
+    return
+  name = Component.parse(branch.task.options.get("quantizer", options["quantizer"].default)).name
+  targets = plugins.find("quantizer", name).constants.get("CHANNELS", branch.targets)
+  if tuple(targets) != branch.targets:
+    raise ValueError(
+      f"Branch {branch.name}: quantizer '{name}' has bins of {','.join(targets)} alone. Give it to "
+      f"the branch that predicts them, by --branches with a task to each, such as "
+      f"'L->{','.join(targets)}:{branch.task.name}(quantizer={name})'."
+    )
 
 
 def _check_views(branch: Branch, color_placement: str) -> None:

@@ -22,10 +22,10 @@ def _predict_always(model: PretrainModel, branch: int, bin_id: int) -> None:
   bias.assign(100.0 * tf.one_hot(bin_id, bias.shape[0]))
 
 
-@pytest.mark.parametrize("first", [0, 1])
-def test_color_is_the_predicted_and_lightness_the_given(first, small_config, images):
-  branches = ["L->a,b", "a,b->L"] if first == 0 else ["a,b->L", "L->a,b"]
-  model = _model(small_config, branches=branches)
+@pytest.mark.parametrize(("first", "quantizer"), [(0, "uniform"), (1, "uniform"), (0, "gamut")])
+def test_color_is_the_predicted_and_lightness_the_given(first, quantizer, small_config, images):
+  branches = [f"L->a,b:classification(quantizer={quantizer})", "a,b->L"]
+  model = _model(small_config, branches=branches[::-1] if first else branches)
   _predict_always(model, first, 57)
   center = model.tasks[first].quantizer.centers(tf.zeros((1, 1, 1, 2)))[0, 57].numpy()
   color = model.encoder.color

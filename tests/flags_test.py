@@ -237,7 +237,7 @@ def test_tasks_of_all_branches() -> None:
 def test_tasks_keep_their_other_options() -> None:
   config = _config("--preset=split_brain", "--task.temperature=0.5")
   assert [branch.task.options["quantizer"] for branch in config.branches] == [
-    "uniform(bins=20)",
+    "gamut",
     "uniform(bins=50)",
   ]
   assert all(branch.task.options["temperature"] == 0.5 for branch in config.branches)

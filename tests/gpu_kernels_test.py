@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import kernels, op_def_registry
 
+from sbae_tf.color.color_space import Channel
 from sbae_tf.config import Component, PretrainConfig
 from sbae_tf.presets import preset
+from sbae_tf.quantize.bin_prior import BinPrior
+from sbae_tf.quantize.gamut import gamut_centers
 from sbae_tf.steps import Steps
+from sbae_tf.tasks import classification
 
 pytestmark = pytest.mark.skipif(
   not tf.test.is_built_with_cuda(), reason="This build of TensorFlow has no GPU kernels."
@@ -68,6 +73,7 @@ def _on_the_host(node: tf.compat.v1.NodeDef) -> bool:
     ("simplenet_rescaled_lab", "mixed_bfloat16"),
     pytest.param("simplenet_rescaled_lab", "float32", marks=pytest.mark.slow),
     pytest.param("simplenet_rgb", "float32", marks=pytest.mark.slow),
+    pytest.param("split_brain_96_gamut", "float32", marks=pytest.mark.slow),
     ("denoising_lab", "float32"),
     ("simclr", "mixed_float16"),
   ],
@@ -90,12 +96,32 @@ def test_every_op_of_the_other_noises_does_too(noise):
     pytest.param("resnet18_lab", marks=pytest.mark.slow),
     pytest.param("alexnet_lab", marks=pytest.mark.slow),
     "split_brain",
+    pytest.param("split_brain_regression", marks=pytest.mark.slow),
   ],
 )
 def test_every_op_of_the_larger_ones_does_too(name):
   config = preset(name)
   options = {**config.backbone.options, "width": 0.125}
   _check(dataclasses.replace(config, backbone=Component(config.backbone.name, options)))
+
+
+def test_every_op_of_soft_and_rebalanced_targets_does_too(tmp_path):
+  file, centers = tmp_path / "prior.json", gamut_centers()
+  file.write_text(BinPrior("gamut", centers, np.ones(313, int), {}).dumps())
+  channels = [Channel("a", -86.0, 98.0), Channel("b", -108.0, 94.0)]
+  task = classification.build(channels, quantizer="gamut", soft_neighbors=10, prior=str(file))
+
+  @tf.function
+  def gradient(values: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+      tape.watch(logits)
+      loss = task.loss(task.target(values), logits)
+    return tape.gradient(loss, logits)
+
+  specs = (tf.TensorSpec((16, 4, 4, n), tf.float32) for n in (2, 313))
+  nodes = [n for n in _nodes(gradient.get_concrete_function(*specs)) if n.op not in _FED]
+  assert {"TopKV2", "ArgMax", "SoftmaxCrossEntropyWithLogits"} <= {node.op for node in nodes}
+  assert not {node.op for node in nodes if not _gpu_kernels(node) or _on_the_host(node)}
 
 
 def _check(config: PretrainConfig) -> None:

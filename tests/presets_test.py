@@ -54,10 +54,24 @@ def test_presets_differ() -> None:
 
 def test_the_paper_s_split_brain() -> None:
   config = presets.preset("split_brain")
-  assert [branch.name for branch in config.branches] == ["L->ab", "ab->L"]
+  assert [str(branch) for branch in config.branches] == [
+    "L->a,b:classification(quantizer='gamut')",
+    "a,b->L:classification(quantizer='uniform(bins=50)')",
+  ]
   assert config.color.name == "lab"
   assert (config.backbone.name, config.backbone.options["width"]) == ("alexnet", 0.5)
   assert config.data.image_size == 224
+
+
+def test_the_paper_s_losses_at_both_sizes() -> None:
+  """(reg,reg) is (cl,cl) but for the tasks; both are there by the recipe of the default, too."""
+  paper, ours = presets.preset("split_brain"), presets.preset(presets.DEFAULT)
+  regression = presets.preset("split_brain_regression")
+  assert [branch.task.name for branch in regression.branches] == ["regression"] * 2
+  assert dataclasses.replace(regression, branches=paper.branches) == paper
+  for name, branches in (("gamut", paper.branches), ("l2", regression.branches)):
+    small = presets.preset(f"split_brain_96_{name}")
+    assert small == dataclasses.replace(ours, branches=branches)
 
 
 def test_noise_and_amount_are_flags() -> None:

@@ -52,6 +52,7 @@ def test_the_default_command_trains_and_then_says_that_it_is_complete(tmp_path):
     ("simplenet_rescaled_lab", 0.97),
     ("simplenet_rgb", 0.9),
     ("resnet18_lab", 0.9),
+    ("split_brain_96_gamut", 0.9),
   ],
 )
 def test_learns_from_real_photographs(preset, part, test_data, tmp_path):

@@ -82,6 +82,23 @@ def test_open_of_an_empty_folder(tmp_path: pathlib.Path) -> None:
   assert _snapshot(tmp_path).keys() == {"config.json"}
 
 
+def test_a_copy_of_what_losses_depend_on_is_kept(tmp_path: pathlib.Path) -> None:
+  folder = RunFolder(tmp_path / "run")
+  files = {"branch_0_prior.json": b"{}"}
+  folder.check_files(files)
+  assert _snapshot(tmp_path) == {}
+  folder.open(_CONFIG)
+  for _ in range(2):
+    folder.keep(files)
+    assert (folder.path / "branch_0_prior.json").read_bytes() == b"{}"
+  before = _snapshot(tmp_path)
+  for refused in (folder.check_files, folder.keep):
+    with pytest.raises(ValueError, match=r"began with another file.*branch_0_prior.json is its"):
+      refused({"branch_0_prior.json": b"another"})
+  assert _snapshot(tmp_path) == before
+  folder.check(_CONFIG)
+
+
 def test_a_run_goes_on_beside_its_files(tmp_path: pathlib.Path) -> None:
   folder = RunFolder(tmp_path)
   folder.open(_CONFIG)

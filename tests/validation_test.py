@@ -123,7 +123,10 @@ def _with_task(**options: Any) -> PretrainConfig:
     ),
     (_with_task(nonesuch=1), "Unknown option 'nonesuch' of task 'classification'."),
     (_with_task(temperature="cold"), "Expected option 'temperature' of task 'classification'"),
-    (_with_task(quantizer="nonesuch"), "Unknown quantizer 'nonesuch'. Known: rescaled, uniform."),
+    (
+      _with_task(quantizer="nonesuch"),
+      "Unknown quantizer 'nonesuch'. Known: gamut, rescaled, uniform.",
+    ),
     (_with_task(quantizer="uniform(size=3)"), "Unknown option 'size' of quantizer 'uniform'."),
     (_with_task(quantizer="uniform(bins=2.5)"), "Expected option 'bins' of quantizer 'uniform'"),
     (_with_task(quantizer="uniform(bins="), "Expected a component such as"),
@@ -138,6 +141,13 @@ def _with_task(**options: Any) -> PretrainConfig:
       _contrastive(color_placement="pipeline"),
       "Expected `color_placement` 'device' with task 'contrastive'",
     ),
+    (
+      PretrainConfig(
+        branches=(Branch(("a", "b"), ("L",), Component("classification", {"quantizer": "gamut"})),)
+      ),
+      "Branch ab->L: quantizer 'gamut' has bins of a,b alone. Give it to the branch that predicts "
+      "them, by --branches with a task to each, such as 'L->a,b:classification(quantizer=gamut)'.",
+    ),
     (_with_task(quantizer=5), "Expected option 'quantizer' of task 'classification' to be str."),
     (_with_task(quantizer=None), "Expected option 'quantizer' of task 'classification' to be str."),
   ],
@@ -147,7 +157,7 @@ def test_tasks_and_their_quantizers_are_checked(config: PretrainConfig, message:
 
 
 def test_nested_quantizers_are_valid() -> None:
-  for quantizer in ("rescaled", "uniform(bins=20)", "uniform(bins=None)"):
+  for quantizer in ("gamut", "rescaled", "uniform(bins=20)", "uniform(bins=None)"):
     validation.validate(_with_task(quantizer=quantizer))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -38,3 +39,20 @@ class Quantizer(abc.ABC):
     Returns:
       (B, K, C) float32 in native units, or (1, K, C) where all images share them.
     """
+
+  def shared_centers(self, channels: int) -> np.ndarray:
+    """The centers of bins that are the same for every image.
+
+    Args:
+      channels: C.
+
+    Returns:
+      (K, C) float32 in native units.
+
+    Raises:
+      ValueError: they depend on the image.
+    """
+    centers = self.centers(tf.zeros((2, 1, 1, channels))).numpy()
+    if len(centers) > 1:
+      raise ValueError("Expected bins that all images share. Received: bins over each image's own.")
+    return centers[0]

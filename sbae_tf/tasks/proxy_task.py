@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -28,6 +29,17 @@ class ProxyTask(abc.ABC):
   def corrupts(self) -> bool:
     """Whether the tower sees something else than the inputs."""
     return type(self).corrupt is not ProxyTask.corrupt
+
+  @property
+  def files(self) -> Mapping[str, bytes]:
+    """What the loss depends on beside the options: the content of files that they name, by name.
+
+    Asked for before training starts, and by nothing that only decodes. By itself, nothing.
+
+    Raises:
+      ValueError: a file cannot be read, or is not what it should be.
+    """
+    return {}
 
   def views(self, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     """What the task makes of photographs: inputs and targets are these. By itself, nothing.

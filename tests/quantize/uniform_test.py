@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sbae_tf.color import lab
 from sbae_tf.color.color_space import Channel
 from sbae_tf.quantize import uniform
 
@@ -17,6 +18,13 @@ def test_the_reports_bins():
   assert uniform.build(L).bins == 100
   assert uniform.build(AB).bins == 10 * 10
   assert uniform.build(AB, bins=20).bins == 400
+
+
+def test_fifty_bins_of_lightness_are_two_wide():
+  """As Zhang et al. 2017 have them."""
+  quantizer = uniform.build([Channel("L", *lab.CHANNELS["L"])], bins=50)
+  centers = quantizer.centers(tf.zeros((1, 1, 1, 1))).numpy().ravel()
+  np.testing.assert_allclose(centers, np.arange(1, 100, 2), rtol=1e-6)
 
 
 def test_known_bins():
