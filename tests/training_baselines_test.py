@@ -11,10 +11,13 @@ import pytest
 import tensorflow as tf
 
 from sbae_tf import checkpoints, trained, training
+from sbae_tf.colorizer import Colorizer
 from sbae_tf.config import Branch, Component
 from sbae_tf.export import load_encoder
 from sbae_tf.interrupts import Interrupted
 from sbae_tf.model import PretrainModel
+from sbae_tf.quantize.bin_prior import BinPrior
+from sbae_tf.quantize.gamut import gamut_centers
 
 
 @pytest.fixture(scope="module", name="untrained")
@@ -97,3 +100,29 @@ def test_what_is_drawn_is_drawn_again_by_a_run_that_goes_on(small_config, tmp_pa
   ours, theirs = (load_encoder(tmp_path / name / "encoder") for name in ("run", "whole"))
   for a, b in zip(ours.variables, theirs.variables):
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_prior_that_it_began_with(small_config, tmp_path):
+  """Of two steps: another one is refused, and what is made of the run needs none."""
+  file, workdir = tmp_path / "prior.json", tmp_path / "run"
+  centers = gamut_centers()
+  prior = BinPrior("gamut of a,b", centers, np.arange(313), {})
+  options = {"quantizer": "gamut", "soft_neighbors": 5, "prior": str(file)}
+  branches = (Branch(("L",), ("a", "b"), Component("classification", options)),)
+  config = dataclasses.replace(small_config, branches=branches, steps=2)
+  with pytest.raises(ValueError, match="Cannot read the prior"):
+    training.train(config, workdir)
+  assert not workdir.exists()
+  file.write_text(prior.dumps())
+  assert training.train(config, workdir).steps == 2
+  assert (workdir / "branch_0_prior.json").read_text() == prior.dumps()
+  training.train(config, workdir)
+  before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+  file.write_text(dataclasses.replace(prior, counts=prior.counts + 1).dumps())
+  with pytest.raises(ValueError, match="began with another file than is given now"):
+    training.train(config, workdir)
+  assert {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()} == before
+  file.unlink()
+  model, _ = trained.load_model(workdir)
+  assert Colorizer(model)(tf.zeros((1, 32, 32, 1), tf.uint8)).shape == (1, 32, 32, 3)

@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import sbae_tf
 from sbae_tf import plugins, runtime, validation
 from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig
 from sbae_tf.run_folder import write_aside
@@ -95,11 +96,12 @@ def _check(flags: argparse.Namespace) -> None:
     )
   if not 0.0 <= flags.max_skipped <= 1.0:
     raise _UsageError(f"Expected --max_skipped from 0 to 1. Received: {flags.max_skipped}")
-  folder = pathlib.Path(flags.out).absolute().parent
-  if not os.access(folder, os.W_OK) or pathlib.Path(flags.out).is_dir():
+  out = pathlib.Path(flags.out).expanduser()
+  if not os.access(out.absolute().parent, os.W_OK) or out.is_dir():
     raise _UsageError(f"Cannot write --out={flags.out}: expected a file in a folder that is there.")
   try:
-    channels = tuple(name for name in flags.channels.split(",") if name)
+    channels = tuple(name.strip() for name in flags.channels.split(",") if name.strip())
+    flags.channels = ",".join(channels)
     task = Component("classification", {"quantizer": flags.quantizer})
     branches = (Branch(channels, channels, task),)
     validation.validate(PretrainConfig(color=Component.parse(flags.color), branches=branches))
@@ -140,20 +142,20 @@ def measure(source: Source, flags: argparse.Namespace) -> BinPrior:
     photographs += len(images)
   if not photographs:
     raise ValueError(f"Expected photographs to count: none of {source.description} can be read.")
-  provenance = {
+  provenance = _provenance(source, flags, photographs)
+  return BinPrior(f"{quantizer} of {flags.channels}", centers, counts, provenance)
+
+
+def _provenance(source: Source, flags: argparse.Namespace, photographs: int) -> dict[str, Any]:
+  """What was counted, and how; without a date: the same photographs give the same file."""
+  versions = {name: importlib.metadata.version(name) for name in ("tensorflow", "tensorflow-io")}
+  return {
     "data": flags.data,
     "photographs": photographs,
     "of": source.description,
-    "color": str(color),
-    "channels": list(names),
-    "quantizer": str(quantizer),
-    "image_size": flags.image_size,
-    "stride": flags.stride,
-    "versions": {
-      name: importlib.metadata.version(name) for name in ("sbae_tf", "tensorflow", "tensorflow-io")
-    },
+    **{name: getattr(flags, name) for name in "color channels quantizer image_size stride".split()},
+    "versions": {"sbae_tf": sbae_tf.__version__, **versions},
   }
-  return BinPrior(f"{quantizer} of {','.join(names)}", centers, counts, provenance)
 
 
 def _batches(source: Source, flags: argparse.Namespace) -> Iterator[Any]:
@@ -239,7 +241,7 @@ def main(arguments: Sequence[str]) -> int:
       source = _open(flags)
       _say(source.description)
       prior = measure(source, flags)
-      write_aside(pathlib.Path(flags.out).absolute(), prior.dumps().encode())
+      write_aside(pathlib.Path(flags.out).expanduser().absolute(), prior.dumps().encode())
     except ValueError as error:  # The ledger of what cannot be read knows pretraining's flag.
       message = str(error).replace("--data.max_skipped", "--max_skipped")
       raise _UsageError(message) from error

@@ -28,17 +28,19 @@ def gamut_centers() -> np.ndarray:
   lies in, and four points beside.
 
   Returns:
-    (313, 2) float32, whole tens: a in [-90, 100], b in [-110, 100].
+    (313, 2) float32, whole tens: a in [-90, 100], b in [-110, 100]. Read-only.
 
   Reference: Zhang, Isola, Efros 2016 (arXiv:1603.08511), Sec. 2.1: the 313 values that are in
-    gamut. These are the same in the same order as in `pts_in_hull.npy` of its published code, as
-    OpenCV has that file in samples/dnn/colorization.cpp.
+    gamut. These are the ones of `pts_in_hull.npy` in its published code, in their order. (That is
+    compared with OpenCV's copy of the file, in samples/dnn/colorization.cpp.)
   """
   lab = color.rgb2lab(_outline())
   cells = np.unique(np.floor(lab[..., 1:].reshape(-1, 2) / _WIDTH).astype(int), axis=0)
   corners = np.concatenate([cells + corner for corner in ((0, 0), (0, 1), (1, 0), (1, 1))])
   # Sorted by the first column, and then by the second.
-  return np.unique(np.concatenate([_WIDTH * corners, _BESIDE]), axis=0).astype(np.float32)
+  centers = np.unique(np.concatenate([_WIDTH * corners, _BESIDE]), axis=0).astype(np.float32)
+  centers.setflags(write=False)  # It is made once, for all.
+  return centers
 
 
 def _outline() -> np.ndarray:
@@ -69,7 +71,7 @@ class GamutQuantizer(Quantizer):
     self._sides = (np.ptp(self._centers, axis=0) / _WIDTH + 1).astype(int)
     # A point that rounds to a bin is nearest to that one. All means of colors do: their convex hull
     # stays clear of the other squares of the grid.
-    points = self._low + _WIDTH * np.stack(np.indices(self._sides), axis=-1)
+    points = self._low + _WIDTH * np.moveaxis(np.indices(self._sides), 0, -1)
     away = np.square(points[..., np.newaxis, :] - self._centers).sum(axis=-1)
     self._nearest = away.argmin(axis=-1).astype(np.int32).ravel()
 

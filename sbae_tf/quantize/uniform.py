@@ -39,6 +39,6 @@ def build(channels: Sequence[Channel], *, bins: int | None = None) -> UniformQua
   Reference: Budhkar, Casabuena, Iyengar 2019.
   Differs from the paper: the ranges are those of sRGB's colors; the authors' published code rounds
     them up (L to 101, a from -87 to 99, b from -108 to 95), which makes bins 1% wider. Zhang et al.
-    2017 keep only the ab bins that are in gamut.
+    2017 keep only the ab bins that are in gamut, as `gamut` does.
   """
   return UniformQuantizer(channels, bins=bins)
