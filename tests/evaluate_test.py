@@ -63,6 +63,7 @@ def test_writes_a_report(encoder, photos, tmp_path, capsys):
   assert output.out.splitlines() == lines and "knn: is there already" in output.err
 
 
+@pytest.mark.slow
 def test_a_run_without_an_export(small_config, photos, tmp_path, capsys):
   folder = RunFolder(tmp_path / "run")
   folder.open(small_config)
