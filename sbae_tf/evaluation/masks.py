@@ -103,7 +103,8 @@ def read_mask(path: str, *, size: tuple[int, int]) -> np.ndarray:
       size.
   """
   try:
-    encoded = tf.io.read_file(path).numpy()
+    with tf.io.gfile.GFile(path, "rb") as file:  # Not by an op, which would log what is missing.
+      encoded = file.read()
   except tf.errors.OpError as error:
     raise UnusableMaskError("no_mask", f"{path}: {first_line(error)}") from error
   if not encoded.startswith(_SIGNATURE) or len(encoded) < 26:
@@ -123,6 +124,7 @@ def read_mask(path: str, *, size: tuple[int, int]) -> np.ndarray:
     )
   try:
     with PngImagePlugin.PngImageFile(io.BytesIO(encoded)) as image:
+      image.load()  # NumPy would make an object of what cannot be loaded.
       return np.array(image)
   # Of broken files Pillow raises many kinds.
   except Exception as error:

@@ -1,4 +1,4 @@
-"""Mean intersection over union of a class for every pixel, by a head on the network, fine-tuned."""
+"""Mean intersection over union where every pixel has a class: a head on the network, fine-tuned."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Segmentation(Protocol):
     if ledger.entries:
       context.say(f"segmentation: {ledger}, listed in {ledger.file}")
     classes = choose_classes(
-      {**both[0].numbers, **both[1].numbers}, names=self.classes, ignored=self.ignored
+      {**both[1].numbers, **both[0].numbers}, names=self.classes, ignored=self.ignored
     )
     train, test = (part.labelled(classes) for part in both)
     if not self.validation:
@@ -199,9 +199,11 @@ def build(
     classes: names of the numbers from 0 on, with commas between, or a text file with a name a line;
       empty: every number that is found is a class.
     ignore: numbers that are no class, with commas between.
-    layers: names of the maps that are scored, with commas between; empty: all maps.
+    layers: names of the maps that are scored, with commas between; empty: all maps. The last one of
+      this package's backbones alone, of stride 8, is as fine as FCN-8s.
     frozen: whether the encoder stays as it is, and only the head learns.
-    from_scratch: whether the same network is trained from random weights as well, a draw a seed.
+    from_scratch: whether the same network is trained from random weights as well, a draw a seed;
+      with `frozen` only the head on them.
     seeds: how often it is trained; results are means and standard deviations.
     epochs: at most.
     batch_size: B.

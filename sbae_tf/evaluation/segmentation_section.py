@@ -77,13 +77,14 @@ def make_section(
     classes: of the pixels.
     test: the photographs that were measured.
     shown: indices of those that are in the picture.
-    facts: more for `report.json`.
+    facts: more for `report.json`; among them whether the encoder was "frozen".
     left_out: photographs without a usable mask, each with a reason and a detail.
   """
   told = ", ".join(f"{_over(way, _MEASURES['Mean IoU'])}% from {way.name}" for way in ways)
   without = f"; {len(left_out):,} photographs have no usable mask" if left_out else ""
   return Section(
-    f"mean IoU {told}, {len(classes)} classes, seeds: {len(ways[0].runs)}{without}",
+    f"mean IoU {told}, {len(classes)} classes, {'frozen' if facts['frozen'] else 'fine-tuned'}, "
+    f"seeds: {len(ways[0].runs)}{without}",
     {
       **facts,
       "classes": dict(zip(map(str, classes.numbers), classes.names)),

@@ -151,5 +151,4 @@ def _read(source: Source, index: int, path: str) -> Pair:
     reason = first_line(error) if isinstance(error, tf.errors.OpError) else str(error)
     raise ValueError(f"Cannot read {source.names[index]} ({reason}). Mend or remove it.") from error
   height, width, _ = photograph.shape
-  with tf.device("cpu:0"):
-    return photograph, read_mask(path, size=(height, width))
+  return photograph, read_mask(path, size=(height, width))
