@@ -2,9 +2,9 @@
 
   python -m sbae_tf.evaluate --encoder=runs/mine/encoder --data=TRAIN --test=TEST --out=REPORT
 
-TRAIN and TEST have a folder for each class; without --test a fifth of every class of TRAIN is held
-out. REPORT then holds report.html, report.json and pictures. Photographs that cannot be read are
-left out and named in skipped.tsv.
+TRAIN and TEST have a folder for each class, or for segmentation masks; without --test a fifth of
+every class of TRAIN is held out. REPORT then holds report.html, report.json and pictures.
+Photographs that cannot be read are left out and named in skipped.tsv.
 
 SIGTERM or SIGINT (Ctrl-C) ends the run. However it ended, the same command goes on with the first
 protocol that is not there; so does one that names other protocols.
@@ -136,7 +136,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     metavar="SPEC",
     help="photographs with classes to train classifiers on, as sbae_tf.pretrain takes them: a "
     "folder of folders, list.txt, zip or tar, TFRecords, or tfds:NAME[:SPLIT]; several with ';' "
-    "between them",
+    "between them. For segmentation any photographs that lie as files, for each has a mask",
   )
   add(
     "--test",
@@ -190,7 +190,7 @@ def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, comm
   from sbae_tf.evaluation import runner
 
   subject = _subject(flags)
-  train, test = _photographs(flags)
+  train, test = _photographs(flags, classes=runner.needs_classes(protocols))
   report = runner.evaluate(
     subject,
     train,
@@ -234,21 +234,20 @@ def _subject(flags: argparse.Namespace) -> Subject:
   return subject.of_encoder(model.encoder, name=name, image_size=flags.image_size)
 
 
-def _photographs(flags: argparse.Namespace) -> tuple[Labelled, Labelled]:
+def _photographs(flags: argparse.Namespace, *, classes: bool) -> tuple[Labelled, Labelled]:
   """Those to train on and to test on."""
   from sbae_tf.evaluation.labelled import open_labelled, split
 
-  data = open_labelled(flags.data)
+  data = open_labelled(flags.data, classes=classes)
   if flags.test is not None:
-    test = open_labelled(flags.test)
+    test = open_labelled(flags.test, classes=classes)
     _say(f"Training on {data.source.description}; testing on {test.source.description}")
     return data, test
   kept, held = split(data.labels, _HELD_OUT, seed=0)
   if not len(held):
     raise _UsageError(f"Expected --test: every class has one photograph: {data.source.description}")
-  _say(
-    f"{data.source.description}: {len(held):,} of them, a fifth of every class, held out to test"
-  )
+  part = "a fifth of every class" if classes else "a fifth"
+  _say(f"{data.source.description}: {len(held):,} of them, {part}, held out to test")
   return data.subset(kept), data.subset(held)
 
 

@@ -173,6 +173,7 @@ def test_does_nothing_where_all_is_there(extractor, tmp_path, monkeypatch):
   assert {k: v[1] for k, v in _state(out).items()} == {k: v[1] for k, v in before.items()}
 
 
+@pytest.mark.slow
 def test_too_many_cannot_be_read(extractor, tmp_path):
   data = _list(tmp_path / "photos", _COUNT, broken=_BROKEN)
   message = r"\d+ of 50 images cannot be read, more than --max_skipped=0.1 accepts. .*000.png \(not"

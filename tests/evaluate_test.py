@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,7 @@ def test_writes_a_report(encoder, photos, tmp_path, capsys):
   assert output.out.splitlines() == lines and "knn: is there already" in output.err
 
 
+@pytest.mark.slow
 def test_a_run_without_an_export(small_config, photos, tmp_path, capsys):
   folder = RunFolder(tmp_path / "run")
   folder.open(small_config)
@@ -121,6 +123,17 @@ def test_mistakes_are_one_line(encoder, photos, tmp_path, capsys, flags, message
   assert re.match(f"evaluate: {message}", error[-1]), error
   assert not any("Traceback" in line for line in error)
   assert sorted(photos.rglob("*")) == before
+
+
+def test_photographs_with_masks_need_no_classes(encoder, photos, tmp_path, capsys):
+  data = tmp_path / "photos"
+  shutil.copytree(photos / "red", data)
+  flags = [f"--encoder={encoder}", f"--data={data}", "--image_size=8", "--protocol=segmentation"]
+  more = [f"--out={tmp_path / 'out'}", "--max_skipped=0.1", "--segmentation.masks=/nowhere"]
+  assert evaluate.main([*flags, *more]) == 2
+  told, error = capsys.readouterr().err.splitlines()[-2:]
+  assert told.endswith("8 of them, a fifth, held out to test")
+  assert re.match("evaluate: Expected photographs with masks by the option masks='/nowhere'", error)
 
 
 def test_a_fault_is_no_users_mistake(encoder, photos, tmp_path, monkeypatch):

@@ -190,6 +190,7 @@ def build(channels: int, *, rate: float = 0.5) -> tf.keras.Model:
 """
 
 
+@pytest.mark.slow
 def test_regularization_losses_of_a_backbone_travel(small_config, tmp_path, monkeypatch):
   (tmp_path / "plug_in").mkdir()
   (tmp_path / "plug_in" / "regularized.py").write_text(_REGULARIZED)
@@ -319,6 +320,7 @@ def test_brings_its_papers_along(small_config, tmp_path):
     assert picture.width > 100 and len(np.unique(np.asarray(picture))) > 20
 
 
+@pytest.mark.slow
 def test_replaces_what_was_there_and_leaves_nothing_beside(small_config, images, tmp_path):
   first, second = Encoder(small_config), Encoder(small_config)
   export_encoder(first, tmp_path / "encoder")
@@ -343,6 +345,7 @@ def test_a_failed_export_keeps_the_former(small_config, tmp_path, monkeypatch):
   assert [p.name for p in tmp_path.iterdir()] == ["encoder"]
 
 
+@pytest.mark.slow
 def test_from_a_strategy_of_two_devices(small_config, images, tmp_path):
   strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
   with strategy.scope():

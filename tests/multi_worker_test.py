@@ -149,6 +149,7 @@ def test_two_workers_make_the_weights_of_one_and_the_chief_alone_writes(tmp_path
     assert len(lines) > 4 and all(f"[{name}]" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_when_one_worker_dies_the_other_ends_and_both_go_on(tmp_path):
   """Then a signal to one of them ends both, with a checkpoint."""
   flags = ("--steps=600", "--checkpoint_minutes=0.02")
@@ -174,6 +175,7 @@ def test_when_one_worker_dies_the_other_ends_and_both_go_on(tmp_path):
   assert f"Interrupted: saved step {last} of 600" in workers.log(1)
 
 
+@pytest.mark.slow
 def test_workers_of_other_flags_are_refused(tmp_path):
   """Told of the same run, for a folder would refuse the other's flags first."""
   workers = _Workers(

@@ -96,6 +96,7 @@ def test_two_devices_make_the_weights_of_one(small_config, optimizer, options):
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=0.01, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_statistics_of_each_device_alone_are_others(small_config):
   batches = _batches(2)
   one, _ = _train(small_config, tf.distribute.get_strategy(), batches)
@@ -304,6 +305,7 @@ def test_jit_compile(small_config):
   _assert_same_steps(plain.train, compiled.train)
 
 
+@pytest.mark.slow
 def test_jit_compile_on_two_devices(small_config):
   config = dataclasses.replace(small_config, jit_compile="true")
   _, compiled = _train(config, _two(config), _batches(2))

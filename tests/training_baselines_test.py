@@ -60,6 +60,7 @@ def test_no_epochs_leave_what_others_do(untrained):
   assert {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_no_epochs_interrupted_go_on(untrained, tmp_path, monkeypatch):
   workdir, config, result = untrained
   heldout_losses = training.Steps.heldout_losses

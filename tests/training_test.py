@@ -132,6 +132,7 @@ def test_another_configuration_is_refused(finished):
   assert sorted(p for p in workdir.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_weights(finished, tmp_path):
   workdir, config, _ = finished
   training.train(config, tmp_path / "again")
@@ -264,6 +265,7 @@ def test_the_probe_tells_its_number_and_changes_no_weight(finished, probed):
   assert _tags(workdir) - _tags(finished[0]) == {"probe/knn_top1"}
 
 
+@pytest.mark.slow
 def test_sigterm_while_it_probes(probed, tmp_path, monkeypatch):
   """After the second of several batches; the whole look is done first when the run goes on."""
   workdir, config = probed
@@ -291,6 +293,7 @@ def test_sigterm_while_it_probes(probed, tmp_path, monkeypatch):
   assert _probed_at(run) == _probed_at(workdir)
 
 
+@pytest.mark.slow
 def test_probes_every_second_epoch_and_at_the_end_on_two_devices(small_config, tmp_path):
   config = dataclasses.replace(
     small_config, epochs=3, strategy="mirrored", probe=_probe_config(tmp_path, epochs=2)
@@ -359,6 +362,7 @@ def _fail_to_export(error, patch) -> None:
   patch.setattr(training, "export_encoder", export_encoder)
 
 
+@pytest.mark.slow
 def test_killed_while_it_exports_it_exports_again(finished, tmp_path, monkeypatch):
   workdir, config, result = finished
   run = tmp_path / "run"
@@ -486,6 +490,7 @@ def test_too_many_photographs_that_cannot_be_read_end_the_run(small_config, tmp_
   assert not (tmp_path / "run" / "encoder").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_skipped_photographs_are_named(small_config, tmp_path, monkeypatch):
   _dirty_folder(tmp_path / "photographs")
   data = DataConfig(path=str(tmp_path / "photographs"), image_size=32, max_skipped=0.05)
@@ -515,6 +520,7 @@ def test_a_folder_of_no_images_with_images_names_leaves_nothing(small_config, tm
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_regression_rgb_sgd(small_config, tmp_path):
   """Other plug-ins in every place."""
   branches = tuple(
@@ -558,6 +564,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
   assert max(line["step"] for line in _metrics(run)) < 5
 
 
+@pytest.mark.slow
 def test_steps_in_loops_are_the_same_run(finished, tmp_path, monkeypatch):
   """Two at a time in epochs of three; stopped and gone on in between."""
   workdir, config, _ = finished

@@ -44,7 +44,7 @@ def rgb_to_lab(images: tf.Tensor) -> tf.Tensor:
     images: (B, H, W, 3) uint8 sRGB.
 
   Returns:
-    (B, H, W, 3) float32 L in [0, 100], a and b: for every color within 1e-4 of tfio's, both in
+    (B, H, W, 3) float32 L in [0, 100], a and b: for every color within 2e-4 of tfio's, both in
     graphs or both eager, and of float64. (tfio in a graph is off by as much from tfio eager.)
   """
   levels = tf.cast(_blocks.rows(images), tf.int32)

@@ -13,6 +13,7 @@ from sbae_tf.evaluation.finetune import names_of
 from sbae_tf.evaluation.labelled import draw, split
 from sbae_tf.evaluation.logistic_regression import fit_logistic, top_k_accuracy
 from sbae_tf.evaluation.protocol import Context, Figure, Json, Protocol, Section, Table
+from sbae_tf.evaluation.repeats import in_percent, seed_of, std
 
 _CURVE = "few_shot.png"
 _EPOCHS = 20  # Into which the steps are cut: the learning rate falls to 0.14 of what it was.
@@ -74,7 +75,9 @@ class FewShot(Protocol):
     if left_out:
       context.say(f"few_shot: left out are {', '.join(map(str, left_out))} labels: {told}")
     return {
-      number: [draw(labels, number, seed=_seed(context, index)) for index in range(self.draws)]
+      number: [
+        draw(labels, number, seed=seed_of(context.seed, index)) for index in range(self.draws)
+      ]
       for number in kept
     }, left_out
 
@@ -99,10 +102,10 @@ class FewShot(Protocol):
             context.train.subset(indices),
             steps=self.steps,
             steps_per_epoch=-(-self.steps // _EPOCHS),
-            seed=_seed(context, index),
+            seed=seed_of(context.seed, index),
           )
           accuracies[number].append(_top1(tuner.logits_of(context.test), context.test.labels))
-        context.say(f"few_shot: fine-tuned on {number} a class: {_shown(accuracies[number])}%")
+        context.say(f"few_shot: fine-tuned on {number} a class: {in_percent(accuracies[number])}%")
     return accuracies
 
   def _frozen(self, context: Context, draws: _Draws, layer: str) -> _Accuracies:
@@ -114,7 +117,7 @@ class FewShot(Protocol):
       accuracies[number] = [
         self._accuracy(context, features, indices, test, context.test.labels) for indices in each
       ]
-      context.say(f"few_shot: frozen {layer}, {number} a class: {_shown(accuracies[number])}%")
+      context.say(f"few_shot: frozen {layer}, {number} a class: {in_percent(accuracies[number])}%")
     return accuracies
 
   def _best_layer(self, context: Context, draws: _Draws) -> str:
@@ -123,7 +126,7 @@ class FewShot(Protocol):
     labels = context.train.labels
     parts = []
     for index, indices in enumerate(draws[max(draws)]):
-      first, second = split(labels[indices], _HELD, seed=_seed(context, index))
+      first, second = split(labels[indices], _HELD, seed=seed_of(context.seed, index))
       parts.append((indices[first], indices[second]))
     if not len(parts[0][1]):
       context.say(f"few_shot: one label a class cannot choose a layer: {layers[-1]} is taken")
@@ -224,24 +227,10 @@ def build(
   )
 
 
-def _seed(context: Context, index: int) -> int:
-  """Of a draw: no draw of a seed is one of the next seed's."""
-  return int(np.random.SeedSequence([context.seed, index]).generate_state(1)[0])
-
-
 def _top1(scores: np.ndarray, labels: np.ndarray) -> float:
   accuracy = top_k_accuracy(scores, labels, 1)
   assert accuracy is not None  # It is for k above 1 only.
   return accuracy
-
-
-def _std(values: Sequence[float]) -> float:
-  """The standard deviation of what draws were drawn from; 0 of a single one."""
-  return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def _shown(values: Sequence[float]) -> str:
-  return f"{100 * np.mean(values):.1f} ± {100 * _std(values):.1f}"
 
 
 def _figures(context: Context, ways: Mapping[str, _Accuracies]) -> tuple[Figure, ...]:
@@ -256,7 +245,7 @@ def _figures(context: Context, ways: Mapping[str, _Accuracies]) -> tuple[Figure,
     xlabel="labels a class",
     ylabel="top-1 accuracy",
     series={
-      way: (list(each), [float(np.mean(v)) for v in each.values()], [*map(_std, each.values())])
+      way: (list(each), [float(np.mean(v)) for v in each.values()], [*map(std, each.values())])
       for way, each in ways.items()
     },
     log_x=True,
@@ -273,13 +262,13 @@ def _section(layer: str, ways: Mapping[str, _Accuracies], *, left_out: Sequence[
   values: dict[str, Json] = {"layer": layer, "frozen": {}, "finetuned": {}}
   for key, each in zip(("frozen", "finetuned"), ways.values()):
     values[key] = {
-      str(number): {"mean": float(np.mean(v)), "std": _std(v), "draws": list(v)}
+      str(number): {"mean": float(np.mean(v)), "std": std(v), "draws": list(v)}
       for number, v in each.items()
     }
   values["left_out"] = list(left_out)
   frozen = next(iter(ways.values()))
   most, draws = max(frozen), len(frozen[max(frozen)])
-  summary = ", ".join(f"{_shown(each[most])}% {way}" for way, each in ways.items())
+  summary = ", ".join(f"{in_percent(each[most])}% {way}" for way, each in ways.items())
   without = f"; classes are too small for {', '.join(map(str, left_out))}" if left_out else ""
   return Section(
     f"{summary}, by {most} labels a class{without}",
@@ -288,7 +277,7 @@ def _section(layer: str, ways: Mapping[str, _Accuracies], *, left_out: Sequence[
       Table(
         f"Top-1 accuracy in percent, mean and standard deviation of {draws} draws",
         ("Labels a class", *map(str, frozen)),
-        tuple((way, *map(_shown, each.values())) for way, each in ways.items()),
+        tuple((way, *map(in_percent, each.values())) for way, each in ways.items()),
       ),
     ),
   )

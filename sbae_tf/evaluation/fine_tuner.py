@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,39 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from sbae_tf.evaluation.batches import Batches
+from sbae_tf.evaluation.epochs import Epoch, Epochs
 from sbae_tf.evaluation.labelled import Labelled
 from sbae_tf.evaluation.layer_rates import LayerRates
 from sbae_tf.evaluation.logistic_regression import top_k_accuracy
 from sbae_tf.evaluation.pooled_classifier import PooledClassifier, pool
 from sbae_tf.evaluation.subject import Subject
-from sbae_tf.failures import NonFiniteLossError
-
-_DECAY = 0.9  # Of the learning rate, an epoch.
-
-
-@dataclasses.dataclass(frozen=True)
-class Epoch:
-  """What an epoch brought.
-
-  Attributes:
-    number: from 1.
-    loss: mean cross-entropy of its training batches, in nats.
-    accuracy: top-1 on the validation photographs after it, in [0, 1]; None without such.
-    validation_loss: cross-entropy there, in nats; None without.
-  """
-
-  number: int
-  loss: float
-  accuracy: float | None = None
-  validation_loss: float | None = None
-
-  def is_better_than(self, other: Epoch | None) -> bool:
-    """Whether it has more validation photographs right, or as many and a smaller loss there."""
-    if self.accuracy is None or self.validation_loss is None:
-      return False
-    if other is None or other.accuracy is None or other.validation_loss is None:
-      return True
-    return (self.accuracy, -self.validation_loss) > (other.accuracy, -other.validation_loss)
 
 
 class FineTuner:
@@ -104,7 +76,7 @@ class FineTuner:
     )
     self.layers = _chosen(subject, layers)
     self.image_size = subject.image_size
-    self._encoder, self._learning_rate = encoder, learning_rate
+    self._encoder = encoder
     self._batches = Batches(image_size=self.image_size, batch_size=batch_size, crop_area=crop_area)
     self._classifier = PooledClassifier(self.layers, self._channels(subject), classes=classes)
     self.rates = LayerRates(
@@ -113,8 +85,8 @@ class FineTuner:
       maps=subject.maps,
       decay=layer_decay,
     )
-    self._weights = [*encoder.variables, *self._classifier.variables]
-    self._start = [variable.numpy() for variable in (*self._weights, *self.rates.variables)]
+    weights = [*encoder.variables, *self._classifier.variables]
+    self._epochs = Epochs(weights, self.rates, learning_rate=learning_rate)
     images = tf.TensorSpec((None, self.image_size, self.image_size, 3), tf.uint8)
     labels = tf.TensorSpec((None,), tf.int32)
     self._train = tf.function(self._step, input_signature=[images, labels], autograph=False)
@@ -180,34 +152,19 @@ class FineTuner:
       ValueError: a photograph cannot be read.
       NonFiniteLossError: the loss is infinite or not a number.
     """
-    for variable, value in zip((*self._weights, *self.rates.variables), self._start):
-      variable.assign(value)
+    self._epochs.restart()
     batches = self._batches.training(train, steps=steps, seed=seed)
-    epochs: list[Epoch] = []
-    best: Epoch | None = None
-    kept: list[np.ndarray] = []
-    for number in range(1, -(-steps // steps_per_epoch) + 1):
-      self.rates.set(self._learning_rate * _DECAY ** (number - 1))
-      some = itertools.islice(batches, steps_per_epoch)
-      losses = [self._train(batch["image"], batch["label"]) for batch in some]
-      epoch = self._judged(Epoch(number, float(np.mean(losses))), validation)
-      epochs.append(epoch)
-      say(epoch)
-      if epoch.is_better_than(best):
-        best, kept = epoch, [variable.numpy() for variable in self._weights]
-      if best is not None and patience and number - best.number >= patience:
-        break
-    for variable, value in zip(self._weights, kept):
-      variable.assign(value)
-    return epochs, best
+    return self._epochs.run(
+      (self._train(batch["image"], batch["label"]) for batch in batches),
+      steps=steps,
+      steps_per_epoch=steps_per_epoch,
+      judge=lambda epoch: self._judged(epoch, validation),
+      patience=patience,
+      say=say,
+    )
 
   def _judged(self, epoch: Epoch, validation: Labelled | None) -> Epoch:
     """The epoch with what the validation photographs say of it."""
-    if not math.isfinite(epoch.loss):
-      raise NonFiniteLossError(
-        f"The loss of fine-tuning is {epoch.loss} in epoch {epoch.number}. Lower the option "
-        "learning_rate."
-      )
     if validation is None:
       return epoch
     logits = self.logits_of(validation)

@@ -15,7 +15,8 @@ from sbae_tf import runtime
 from sbae_tf.data import pipeline
 from sbae_tf.data.source import first_line
 from sbae_tf.evaluation import plots
-from sbae_tf.evaluation.fine_tuner import Epoch, FineTuner, check_options
+from sbae_tf.evaluation.epochs import Epoch
+from sbae_tf.evaluation.fine_tuner import FineTuner, check_options
 from sbae_tf.evaluation.labelled import Labelled, draw, split
 from sbae_tf.evaluation.logistic_regression import top_k_accuracy
 from sbae_tf.evaluation.protocol import Context, Figure, Protocol, Section, Table

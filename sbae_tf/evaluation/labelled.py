@@ -13,20 +13,27 @@ from sbae_tf.data.sources import open_source
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labelled:
-  """Photographs that all have a class.
+  """Photographs that all have a class; or none, where what is measured needs none.
 
   Attributes:
     source: N photographs with labels; the weights of a mixture are taken off, for each photograph
       counts once.
+    classes: whether they have classes. Without, those that the source has are taken off.
 
   Raises:
     ValueError: a photograph has no class, or there are fewer than two.
   """
 
   source: Source
+  classes: bool = True
 
   def __post_init__(self) -> None:
-    object.__setattr__(self, "source", dataclasses.replace(self.source, shares=()))
+    source = dataclasses.replace(self.source, shares=())
+    if not self.classes:
+      source = dataclasses.replace(source, labels=None, class_names=())
+    object.__setattr__(self, "source", source)
+    if not self.classes:
+      return
     labels = self.source.labels
     if labels is None or len(self.source.class_names) < 2:
       raise ValueError(
@@ -44,30 +51,33 @@ class Labelled:
 
   @property
   def labels(self) -> np.ndarray:
-    """(N,) int32 indices into `class_names`."""
-    assert self.source.labels is not None
+    """(N,) int32 indices into `class_names`; -1 without classes."""
+    if self.source.labels is None:
+      return np.full(len(self), -1, np.int32)
     return self.source.labels
 
   @property
   def class_names(self) -> tuple[str, ...]:
-    """The classes, in the order of their labels."""
+    """The classes, in the order of their labels; none without classes."""
     return self.source.class_names
 
   def subset(self, indices: np.ndarray) -> Labelled:
     """The photographs at (M,) indices, in that order."""
-    return Labelled(self.source.subset(indices, f"{len(indices):,} of {self.source.description}"))
+    description = f"{len(indices):,} of {self.source.description}"
+    return Labelled(self.source.subset(indices, description), classes=self.classes)
 
 
-def open_labelled(spec: str) -> Labelled:
+def open_labelled(spec: str, *, classes: bool = True) -> Labelled:
   """Opens photographs with classes.
 
   Args:
     spec: as `open_source` takes it.
+    classes: False opens any photographs, and without their classes.
 
   Raises:
     ValueError: they cannot be opened, or `Labelled` takes no such ones.
   """
-  return Labelled(open_source(spec, labels=True))
+  return Labelled(open_source(spec, labels=classes), classes=classes)
 
 
 def split(labels: np.ndarray, fraction: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -143,6 +143,8 @@ def accuracy_curve(
     axes.minorticks_off()
   if log_x and len(numbers) <= _MOST_TICKS:
     axes.set_xticks(numbers, [f"{x:g}" for x in numbers])
+  if not log_x and all(float(x).is_integer() for x in numbers):
+    axes.locator_params(axis="x", integer=True)
   axes.set_xlabel(xlabel)
   highest = max(top for _, means, stds in series.values() for top in _tops(means, stds))
   _percent_axis(axes, ylabel, highest=highest, chance=chance)

@@ -6,18 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-# Those of the backbones.
-_MOMENTUM = 0.9
-_EPSILON = 1e-5
+from sbae_tf.evaluation.standardized import Standardized
 
 
 class PooledClassifier(tf.Module):
   """Softmax regression on feature maps' means over their pixels, one map after the other.
 
-  The means are batch-normalized, without scale and offset: layers come with numbers of different
-  sizes, and of one learning rate for all weights only the largest would profit. Statistics of the
-  encoder as it was before training would not do: as soon as it learns they are those of another
-  network, and a fresh one gives other numbers already where its own normalization sees a batch.
+  The means are standardized, as `Standardized` does.
 
   Attributes:
     layers: names of the features, at least one: maps (B, h, w, C) or vectors (B, C).
@@ -33,9 +28,7 @@ class PooledClassifier(tf.Module):
     """
     super().__init__(name="classifier")
     self.layers = tuple(layers)
-    self._mean = tf.Variable(tf.zeros(channels), trainable=False, name="classifier_mean")
-    self._variance = tf.Variable(tf.ones(channels), trainable=False, name="classifier_variance")
-    self._batches = tf.Variable(0.0, trainable=False, name="classifier_batches")
+    self._standardized = Standardized(channels, name="classifier")
     # Zeros: they depend on no seed, and the first step leaves the encoder as it is.
     self._linear = tf.keras.layers.Dense(classes, kernel_initializer="zeros", name="classifier")
     self._linear.build((None, channels))
@@ -51,22 +44,7 @@ class PooledClassifier(tf.Module):
       (B, K) float32, unnormalized.
     """
     pooled = pool(features, self.layers)
-    mean, variance = self._statistics(pooled) if training else (self._mean, self._variance)
-    return self._linear(tf.nn.batch_normalization(pooled, mean, variance, None, None, _EPSILON))
-
-  def _statistics(self, pooled: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A batch's mean and variance, (C,) float32 each; also moves what is remembered to them.
-
-    What is remembered is the plain mean of the first ten batches, then a moving one. Keras's layer
-    moves from zeros and ones: after twenty steps an eighth of these is still there, and the pooled
-    variances are a hundredth.
-    """
-    batch = tf.nn.moments(pooled, axes=[0])
-    kept = tf.minimum(_MOMENTUM, self._batches / (self._batches + 1))
-    for variable, value in zip((self._mean, self._variance), batch):
-      variable.assign(kept * variable + (1 - kept) * value)
-    self._batches.assign_add(1.0)
-    return batch
+    return self._linear(self._standardized(pooled, training=training))
 
 
 def pool(features: Mapping[str, tf.Tensor], layers: Sequence[str]) -> tf.Tensor:

@@ -70,7 +70,8 @@ class Context:
 
   Attributes:
     subject: the encoder that is measured.
-    train: photographs that classifiers learn from.
+    train: photographs that classifiers learn from; without classes only where no protocol of the
+      evaluation needs them.
     test: those that they are measured on, and nothing else is chosen by.
     features: features of both, computed once and kept.
     folder: the report's; a protocol writes its pictures and models here.
@@ -88,7 +89,10 @@ class Context:
 
 
 class Protocol(abc.ABC):
-  """A way to measure what an encoder has learnt."""
+  """A way to measure what an encoder has learnt.
+
+  A protocol whose photographs need no classes says so by `NEEDS_CLASSES = False` in its module.
+  """
 
   @abc.abstractmethod
   def run(self, context: Context) -> Section:

@@ -70,6 +70,9 @@ def evaluate(
   """
   check_same_classes(train, test)
   built = _build(protocols)
+  for part in (train, test):
+    if not part.classes and needs_classes(protocols):
+      raise ValueError(f"Expected photographs with classes. Received: {part.source.description}")
   report = ReportFolder(folder)
   with report.locked():
     report.begin(
@@ -105,6 +108,12 @@ def evaluate(
         say(f"{name}: {section.summary}")
     report.write_page(_page_facts(report.facts))
   return report.to_json()
+
+
+def needs_classes(protocols: Sequence[Component]) -> bool:
+  """Whether one of the protocols needs photographs with classes."""
+  found = [plugins.find("protocol", component.name) for component in protocols]
+  return any(plugin.constants.get("NEEDS_CLASSES", True) for plugin in found)
 
 
 def _build(protocols: Sequence[Component]) -> dict[str, tuple[Protocol, dict[str, Json]]]:
@@ -180,7 +189,7 @@ def _page_facts(facts: Mapping[str, Json]) -> dict[str, str]:
     "Trained on": facts["train"],
     "Tested on": facts["test"],
     "Left out": f"{facts['skipped']:,} that cannot be read" if facts["skipped"] else "",
-    "Classes": f"{len(facts['classes']):,}",
+    "Classes": f"{len(facts['classes']):,}" if facts["classes"] else "",
     "Seed": f"{facts['seed']}",
     "Command": facts["command"],
     "Versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),

@@ -35,7 +35,8 @@ def _lab_by_formula(images: np.ndarray) -> np.ndarray:
 def _check(images: np.ndarray) -> None:
   ours = tf.function(_lab_on_cpu.rgb_to_lab)(images).numpy()
   assert ours.shape == images.shape and ours.dtype == np.float32
-  np.testing.assert_allclose(ours, tf.function(_tfio_lab)(images).numpy(), rtol=0, atol=1e-4)
+  # Up to 1.3e-4, by the processor: 500 times the difference of two roots, each an ulp or two off.
+  np.testing.assert_allclose(ours, tf.function(_tfio_lab)(images).numpy(), rtol=0, atol=2e-4)
   # 1.7e-4 of it is tfio's, which rounds the standard's 24 / 116 and 841 / 108.
   np.testing.assert_allclose(ours, _lab_by_formula(images), rtol=0, atol=3e-4)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import itertools
 import os
@@ -288,6 +289,7 @@ def test_batches_are_the_same_images_whatever_their_size(batch_size):
   np.testing.assert_array_equal(images, expected[: len(images)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run_length", [4, 8])
 def test_runs_are_read_together_and_break_up_where_one_fails(tmp_path, run_length):
   single = _memory_source(40)
@@ -384,9 +386,16 @@ def test_wrong_evaluation_arguments(name):
     pipeline.evaluation_dataset(_memory_source(), **arguments)
 
 
-@pytest.mark.parametrize("first_step", [0, 3])
+_slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-  ("batch_size", "workers", "pieces"), [(4, 1, 2), (4, 2, 1), (8, 2, 2), (6, 3, 2), (18, 2, 3)]
+  ("batch_size", "workers", "pieces", "first_step"),
+  [
+    *((4, 1, 2, 0), (6, 3, 2, 3)),
+    *(_slow(4, 1, 2, 3), _slow(4, 2, 1, 0), _slow(4, 2, 1, 3), _slow(6, 3, 2, 0)),
+    *(_slow(8, 2, 2, 0), _slow(8, 2, 2, 3), _slow(18, 2, 3, 0), _slow(18, 2, 3, 3)),
+  ],
 )
 def test_the_shards_of_a_batch_are_the_batch(batch_size, workers, pieces, first_step):
   whole = _batches(_train(batch_size=batch_size, first_step=first_step), 5)
@@ -448,6 +457,7 @@ def test_the_names_of_a_batch(step):
   assert [int(name) for name in names] == _order([batch]).tolist()
 
 
+@pytest.mark.slow
 def test_determinism_may_be_asked_for():
   """In a process of its own, for it cannot be taken back."""
   script = """

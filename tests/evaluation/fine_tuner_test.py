@@ -12,7 +12,8 @@ import tensorflow as tf
 from sbae_tf.data import pipeline
 from sbae_tf.encoder import Encoder
 from sbae_tf.evaluation import subject as subject_lib
-from sbae_tf.evaluation.fine_tuner import Epoch, FineTuner
+from sbae_tf.evaluation.epochs import Epoch
+from sbae_tf.evaluation.fine_tuner import FineTuner
 from sbae_tf.failures import NonFiniteLossError
 
 

@@ -41,6 +41,14 @@ def test_open(tmp_path):
   assert part.source.description.startswith("2 of 5 images")
 
 
+def test_classes_that_do_not_matter():
+  for source in (_source(None), _source([0, 1]), _source([0, -1])):
+    data = Labelled(source, classes=False)
+    assert (data.labels.tolist(), data.class_names, data.source.labels) == ([-1, -1], (), None)
+    assert data.subset(np.array([1])).labels.tolist() == [-1]
+  check_same_classes(data, Labelled(_source(None), classes=False))
+
+
 def test_a_mixture_counts_each_photograph_once():
   source = dataclasses.replace(_source([0, 1, 1]), shares=((1, 3.0), (2, 1.0)))
   data = Labelled(source)

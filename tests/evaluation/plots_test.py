@@ -93,6 +93,7 @@ def test_many_series_differ_by_more_than_color(axes, tmp_path) -> None:
   lines = [container[0] for container in axes().containers]
   signs = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
   assert len(signs) == 20
+  assert all(float(tick).is_integer() for tick in axes().get_xticks())  # As the numbers are.
 
 
 def test_a_map_has_every_point_in_the_color_of_its_class(axes, tmp_path) -> None:

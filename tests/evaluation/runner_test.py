@@ -198,6 +198,10 @@ def test_mistakes_before_any_work(subject, parts, own, tmp_path):
   ):
     with pytest.raises(ValueError, match=message):
       _evaluate(subject, parts, out, *components)
+  without = [Labelled(part.source, classes=False) for part in parts]
+  for some in (without, (parts[0], without[1])):
+    with pytest.raises(ValueError, match="Expected photographs with classes|same classes"):
+      _evaluate(subject, some, out, Component("segmentation"), Component(own))
   assert not out.exists()
 
 

@@ -85,6 +85,7 @@ def test_serves_until_it_is_stopped(start, stop):
   assert _assert_ends(process, 0) == ""
 
 
+@pytest.mark.slow
 def test_the_workers_end_with_a_tool_that_is_killed(start):
   process = start("--port=0")
   _address(process)
@@ -92,6 +93,7 @@ def test_the_workers_end_with_a_tool_that_is_killed(start):
   _assert_ends(process, -signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_workers_join_from_elsewhere(start):
   first = start("--port=0")
   address = _address(first)
@@ -104,6 +106,7 @@ def test_workers_join_from_elsewhere(start):
   assert first.poll() is None
 
 
+@pytest.mark.slow
 def test_ends_when_one_of_its_processes_does(start):
   process = start("--port=0")
   _address(process)

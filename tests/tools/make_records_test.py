@@ -379,6 +379,7 @@ def _assert_goes_on(photos: pathlib.Path, out: pathlib.Path) -> None:
   assert record_manifest.read(str(out)) == record_manifest.read(str(reference))
 
 
+@pytest.mark.slow
 def test_goes_on_where_it_was_killed(photos, tmp_path, stuck):
   stuck.kill()
   stuck.communicate(timeout=20)  # Its workers have ended then: each holds an end of the pipes.

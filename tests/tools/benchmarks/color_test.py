@@ -116,6 +116,7 @@ def test_steps_differ_in_what_they_compute(small, monkeypatch):
   assert all(bool(tf.reduce_all(w == weights[0])) for w in weights)
 
 
+@pytest.mark.slow
 def test_writes_table_and_numbers(small, tmp_path, monkeypatch, capsys):
   from sbae_tf import presets
 

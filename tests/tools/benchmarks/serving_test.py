@@ -86,6 +86,7 @@ def test_photographs_take_turns(tmp_path):
   assert serving.photographs(tmp_path, count=2) == [b"0", b"1"]
 
 
+@pytest.mark.slow
 def test_writes_table_and_numbers(small_config, tmp_path, monkeypatch, capsys):
   config = dataclasses.replace(
     small_config, data=dataclasses.replace(small_config.data, image_size=16)
