@@ -26,10 +26,10 @@ class Colorizer(tf.Module):
 
     Args:
       model: with a branch from what gray photographs differ in to all other channels, such as
-        `L->ab` or `Y->UV`.
+        `L->ab` or `Y->UV`; of several the first that can.
 
     Raises:
-      ValueError: there is no such branch, or its bins depend on the true colors.
+      ValueError: there is no such branch, or the bins of all of them depend on the true colors.
     """
     super().__init__(name="colorizer")
     self.model = model
@@ -73,28 +73,39 @@ class Colorizer(tf.Module):
 
 
 def _colorizing_branch(model: PretrainModel) -> int:
-  """The index of the branch that predicts color from lightness."""
-  color = model.encoder.color
+  """The index of the first branch that predicts color from lightness and can be decoded."""
+  color, config = model.encoder.color, model.config
   names = {channel.name for channel in color.channels}
   lightness = _lightness(color)
-  for index, (branch, task) in enumerate(zip(model.config.branches, model.tasks)):
-    if set(branch.inputs) != lightness or set(branch.targets) != names - lightness:
-      continue
-    bins = model.heads[index].output_shape[-1]
-    scores, colors = tf.zeros((1, 1, 1, bins)), tf.zeros((1, 1, 1, len(branch.targets)))
-    if np.any(task.decode(scores, colors) != task.decode(scores, colors + 1.0)):
-      raise ValueError(
-        f"Branch {branch.name} cannot colorize: its bins lie in the range of each photograph's own "
-        "colors, which a gray one does not have. Train with --task.quantizer=uniform."
-      )
-    return index
+  found = [
+    index
+    for index, branch in enumerate(config.branches)
+    if set(branch.inputs) == lightness and set(branch.targets) == names - lightness
+  ]
+  for index in found:
+    if not _needs_true_colors(model, index):
+      return index
+  if found:
+    raise ValueError(
+      f"Branch {config.branch_names[found[0]]} cannot colorize: its bins lie in the range of each "
+      "photograph's own colors, which a gray one does not have. Train with "
+      "--task.quantizer=uniform."
+    )
   gray, rest = ",".join(sorted(lightness)), ",".join(sorted(names - lightness))
   raise ValueError(
     f"Expected a branch {gray}->{rest} to colorize with. Received: "
-    f"{', '.join(branch.name for branch in model.config.branches)}."
+    f"{', '.join(config.branch_names)}."
     if rest
     else f"Color space '{color.name}' cannot colorize: all its channels have a part in lightness."
   )
+
+
+def _needs_true_colors(model: PretrainModel, index: int) -> bool:
+  """Whether the decoding of a branch looks at what is to be predicted."""
+  task = model.tasks[index]
+  scores = tf.zeros((1, 1, 1, model.heads[index].output_shape[-1]))
+  colors = tf.zeros((1, 1, 1, len(model.config.branches[index].targets)))
+  return bool(np.any(task.decode(scores, colors) != task.decode(scores, colors + 1.0)))
 
 
 def _lightness(color: ColorSpace) -> set[str]:

@@ -157,12 +157,14 @@ class Branch:
 
   @property
   def name(self) -> str:
-    """Such as `L->ab`: what logs and flags call the branch."""
+    """Such as `L->ab`: its channels. Two branches of a configuration may have the same ones."""
     return f"{group_name(self.inputs)}->{group_name(self.targets)}"
 
   def __str__(self) -> str:
     """The text form that `parse` reads: `L->a,b:classification`, `200*L->a,b:regression`."""
-    weight = "" if self.weight == 1 else f"{self.weight:g}*"
+    short = f"{self.weight:g}"
+    weight = f"{short if float(short) == self.weight else repr(self.weight)}*"
+    weight = "" if self.weight == 1 else weight
     return f"{weight}{','.join(self.inputs)}->{','.join(self.targets)}:{self.task}"
 
   @classmethod
@@ -358,9 +360,11 @@ class PretrainConfig:
     object.__setattr__(self, "branches", tuple(self.branches))
     if not self.branches:
       raise ValueError("Expected at least one of `branches`. Received: none.")
-    names = [branch.name for branch in self.branches]
+    names = self.branch_names
     if len(set(names)) != len(names):
-      raise ValueError(f"Expected `branches` to differ. Received: {'; '.join(names)}.")
+      raise ValueError(
+        f"Expected `branches` to differ in channels or task. Received: {'; '.join(names)}."
+      )
     for name, choices in (
       ("color_placement", ("device", "pipeline")),
       ("strategy", _STRATEGIES),
@@ -391,3 +395,20 @@ class PretrainConfig:
           f"Expected `profile` FIRST,LAST with 0 < FIRST <= LAST. Got {first},{last}."
         )
       object.__setattr__(self, "profile", (first, last))
+
+  @property
+  def branch_names(self) -> tuple[str, ...]:
+    """What logs, losses and model cards call each branch.
+
+    Its channels, `L->ab`. Where several branches have the same ones, with their task,
+    `L->ab:regression`; and where tasks of one name differ in their options, with these.
+    """
+
+    def name(branch: Branch) -> str:
+      alike = [other.task for other in self.branches if other.name == branch.name]
+      if len(alike) == 1:
+        return branch.name
+      short = len({task.name for task in alike}) == len(alike)
+      return f"{branch.name}:{branch.task.name if short else branch.task}"
+
+    return tuple(name(branch) for branch in self.branches)

@@ -30,6 +30,8 @@ class Encoder(tf.Module):
     stride: height and width of the photographs must be multiples of it.
     feature_names: names of the feature maps, in order of depth.
     towers: the networks, Keras functional models.
+    tower_channels: for each tower the names of the channels that it takes.
+    tower_of: for each branch the index of its tower.
   """
 
   def __init__(self, config: PretrainConfig) -> None:
@@ -56,9 +58,14 @@ class Encoder(tf.Module):
     self.stride: int = backbone.constants["STRIDE"]
     self.feature_names: tuple[str, ...] = tuple(backbone.constants["FEATURES"])
     self._aggregation = plugins.find("aggregation", config.aggregation.name).build(
-      config.branches, build_tower, **config.aggregation.options
+      config.branches,
+      build_tower,
+      [channel.name for channel in self.color.channels],
+      **config.aggregation.options,
     )
     self.towers = self._aggregation.towers
+    self.tower_channels = self._aggregation.tower_channels
+    self.tower_of = self._aggregation.tower_of
 
   def branch_inputs(self, values: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """What each branch's tower sees.
@@ -89,14 +96,19 @@ class Encoder(tf.Module):
       training: whether batch normalization uses the batch.
 
     Returns:
-      Every feature map, (B, h, w, C) float32 under its name, the towers concatenated along C; and
-      under `"embedding"` the mean over the last map's pixels, (B, C) float32.
+      Every feature map, (B, h, w, C) float32 under its name, of towers that see all the channels
+      that they take, several ones concatenated along C; and under `"embedding"` the mean over the
+      last map's pixels, (B, C) float32.
 
     Raises:
       ValueError: `images` is not uint8 (B, H, W, 3), or the stride does not divide its size.
     """
-    inputs = self._inputs(images)
-    return self._named(self._aggregation.merge(self.branch_features(inputs, training=training)))
+    values = self._values(images)
+    maps = [
+      tower(self.color.scale(values, channels), training=training)
+      for tower, channels in zip(self.towers, self.tower_channels)
+    ]
+    return self._named(self._aggregation.merge(maps))
 
   def branch(self, images: tf.Tensor, index: int) -> dict[str, tf.Tensor]:
     """The representation by one branch alone, without training.
@@ -106,22 +118,23 @@ class Encoder(tf.Module):
       index: of the branch, in the configuration's order.
 
     Returns:
-      As `__call__`, with the channels of that branch's tower only.
+      As `__call__`, of that branch's tower only, which sees the branch's inputs only.
 
     Raises:
       ValueError: as `__call__`.
     """
-    return self._named(self.branch_features(self._inputs(images), training=False)[index])
+    inputs = self.branch_inputs(self._values(images))
+    return self._named(self.branch_features(inputs, training=False)[index])
 
-  def _inputs(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """`branch_inputs` of photographs."""
+  def _values(self, images: tf.Tensor) -> tf.Tensor:
+    """Photographs to channels in native units, once their size is one that the towers take."""
     values = self.color.encode(images)
     if any(side is not None and side % self.stride for side in values.shape[1:3]):
       raise ValueError(
         f"Expected `images` of height and width that are multiples of {self.stride}. "
         f"Received: {values.shape[1]} x {values.shape[2]}. Crop or resize them."
       )
-    return self.branch_inputs(values)
+    return values
 
   def _named(self, features: Features) -> dict[str, tf.Tensor]:
     """Feature maps in float32, and the embedding."""

@@ -25,10 +25,11 @@ from PIL import Image
 
 from sbae_tf import config_json, model_card, pictures, runtime, validation
 from sbae_tf.colorizer import Colorizer
+from sbae_tf.config import group_name
 from sbae_tf.encoder import Encoder
 from sbae_tf.model import PretrainModel
 from sbae_tf.model_card import UNKNOWN, Facts, Provenance
-from sbae_tf.serving import ServedColorizer, ServedEncoder, tower_names
+from sbae_tf.serving import ServedColorizer, ServedEncoder, branch_signatures
 from sbae_tf.tasks.classification import Classification
 
 _CONFIG = "config.json"
@@ -54,7 +55,8 @@ def export_encoder(
     divides;
   - `from_bytes` takes `encoded`, (B,) strings: whole files of the kinds that
     `sbae_tf.encoded_images` names, cut and resized as in evaluation;
-  - one a tower, such as `L` and `ab`, takes what `serving_default` takes.
+  - one a tower, such as `L` and `ab`, takes what `serving_default` takes (of a shared tower one for
+    each group of channels that a branch sees of it).
 
   Inside, as assets: `config.json`, `versions.json`, `training.json` (`provenance`),
   `model_card.md` and `filters.png`. The card lies beside the model, too, as `README.md`.
@@ -203,10 +205,13 @@ def _facts(model: PretrainModel, saved: tf.Module, features: Mapping[str, tf.Ten
     parameters=sum(int(np.prod(variable.shape)) for variable in saved.variables),
     stride=model.encoder.stride,
     features={name: tuple(shape) for name, shape in features.items()},
-    towers=tower_names(model.encoder),
+    towers={
+      name: group_name(model.config.branches[index].inputs)
+      for name, index in branch_signatures(model.encoder).items()
+    },
     chance={
-      branch.name: math.log(task.quantizer.bins)
-      for branch, task in zip(model.config.branches, model.tasks)
+      name: math.log(task.quantizer.bins)
+      for name, task in zip(model.config.branch_names, model.tasks)
       if isinstance(task, Classification)
     },
     versions=_versions(),

@@ -218,15 +218,28 @@ def _resolve(given: dict[_Flag, Any]) -> PretrainConfig:
   changes = {k: config_json.to_plain(v) for k, v in changes.items()}
   config = config_json.from_json(changes, base=config)
   if task:
-    branches = tuple(_with_task(branch, dict(task)) for branch in config.branches)
-    config = dataclasses.replace(config, branches=branches)
+    config = dataclasses.replace(config, branches=_with_task(config.branches, **task))
   return config
 
 
-def _with_task(branch: Branch, task: dict[str, Any]) -> Branch:
-  name = task.pop("name", branch.task.name)
-  options = {**(branch.task.options if name == branch.task.name else {}), **task}
-  return dataclasses.replace(branch, task=Component(name, options))
+def _with_task(
+  branches: Sequence[Branch], *, name: str | None = None, **options: Any
+) -> tuple[Branch, ...]:
+  """The branches with another task, or with other options of those tasks that have them."""
+  tasks = [b.task if name in (None, b.task.name) else Component(name) for b in branches]
+  known = [plugins.find("task", task.name).options for task in tasks]
+  # An option of none of them is given to all: validation names the right ones.
+  common = {key for key in options if not any(key in each for each in known)}
+  return tuple(
+    dataclasses.replace(
+      branch,
+      task=Component(
+        task.name,
+        {**task.options, **{k: v for k, v in options.items() if k in each or k in common}},
+      ),
+    )
+    for branch, task, each in zip(branches, tasks, known)
+  )
 
 
 def _value(flag: _Flag, text: Any) -> Any:

@@ -174,15 +174,16 @@ class PretrainModel(tf.Module):
     """
     outputs = self.outputs(self.corrupted(batch.inputs, seed), training=training)
     return {
-      branch.name: task.loss(target, output)
-      for branch, task, target, output in zip(
-        self.config.branches, self.tasks, batch.targets, outputs
+      name: task.loss(target, output)
+      for name, task, target, output in zip(
+        self.config.branch_names, self.tasks, batch.targets, outputs
       )
     }
 
   def total(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """The branches' losses in one, each times its weight; of the shape of one of them."""
-    return tf.add_n([branch.weight * losses[branch.name] for branch in self.config.branches])
+    config = self.config
+    return tf.add_n([b.weight * losses[n] for b, n in zip(config.branches, config.branch_names)])
 
 
 def _seeds(seed: tf.Tensor | None, drawing: Sequence[bool], *, salt: int) -> list[tf.Tensor | None]:

@@ -45,7 +45,7 @@ class Facts:
     stride: height and width of photographs must be multiples of it.
     features: a feature map's name to its (h, w, C) for photographs of the configuration's size;
       `embedding` to its (C,). Empty for a colorizer.
-    towers: the signatures that are one tower alone.
+    towers: the signatures that are one tower alone, by name, to the channels that it sees.
     chance: a branch's name to the loss of a head that knows nothing, for classifications.
     versions: of Python and packages, by name.
   """
@@ -53,7 +53,7 @@ class Facts:
   parameters: int
   stride: int
   features: Mapping[str, Sequence[int]]
-  towers: Sequence[str]
+  towers: Mapping[str, str]
   chance: Mapping[str, float]
   versions: Mapping[str, str]
 
@@ -72,8 +72,8 @@ def encoder_card(
   name = f"{config.backbone.name}, {_predictions(config)}"
   side, stride = config.data.image_size, facts.stride
   towers = [
-    (f"`{tower}`", "as `serving_default`", f"the part of the tower that sees {tower} alone")
-    for tower in facts.towers
+    (f"`{name}`", "as `serving_default`", f"features of one tower, which sees {channels} alone")
+    for name, channels in facts.towers.items()
   ]
   usage = f"""\
 Turns photographs into features. Needs TensorFlow and nothing else.
@@ -213,7 +213,7 @@ def _limits(config: PretrainConfig, provenance: Provenance) -> list[str]:
 
 
 def _predictions(config: PretrainConfig) -> str:
-  return ", ".join(branch.name for branch in config.branches)
+  return ", ".join(config.branch_names)
 
 
 def _card(name: str, sections: Sequence[tuple[str, str]]) -> str:

@@ -33,12 +33,12 @@ def filters(encoder: Encoder) -> np.ndarray:
   """
   grids = []
   color = encoder.color
-  for branch, tower in zip(encoder.config.branches, encoder.towers):
+  for channels, tower in zip(encoder.tower_channels, encoder.towers):
     weights = tower.trainable_variables[0].numpy()  # (height, width, C, filters)
     weights = weights / (np.abs(weights).max(axis=(0, 1, 2)) + 1e-12)
     scaled = np.moveaxis(weights, -1, 0)  # (filters, height, width, C) in [-1, 1]
     values = _neutral(color, scaled.shape[:3])
-    for c, index in enumerate(color.indices(branch.inputs)):
+    for c, index in enumerate(color.indices(channels)):
       channel = color.channels[index]
       half = (channel.high - channel.low) / 2
       values[..., index] = (channel.high + channel.low) / 2 + scaled[..., c] * half
@@ -47,7 +47,7 @@ def filters(encoder: Encoder) -> np.ndarray:
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     columns = math.ceil(math.sqrt(len(images)))
     rows = [images[i : i + columns] for i in range(0, len(images), columns)]
-    grids.append(_with_caption(_grid(rows), f"{group_name(branch.inputs)} filters"))
+    grids.append(_with_caption(_grid(rows), f"{group_name(channels)} filters"))
   return _beside(grids)
 
 
@@ -79,6 +79,7 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
       (group_name(group), _render(model, {group: model.encoder.color.slice(values, group)}))
     )
   views = model.views(images, seed)
+  captions = model.config.branch_names
   for i, (branch, task) in enumerate(zip(model.config.branches, model.tasks)):
     name = group_name(branch.inputs)
     if task.has_views:
@@ -92,7 +93,7 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
       continue
     predicted = tf.image.resize(decoded, images.shape[1:3], "bilinear")
     alone = _render(model, {branch.targets: predicted})
-    columns.append((f"{branch.name}: {group_name(branch.targets)}", alone))
+    columns.append((f"{captions[i]}: {group_name(branch.targets)}", alone))
     if not set(branch.inputs) <= set(branch.targets):
       given = model.encoder.color.slice(values, branch.inputs)
       both = _render(model, {branch.inputs: given, branch.targets: predicted})

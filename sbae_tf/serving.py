@@ -9,6 +9,7 @@ Reference: https://www.tensorflow.org/hub/reusable_saved_models
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
@@ -65,16 +66,16 @@ class ServedEncoder(tf.train.Checkpoint):
       )
 
     signatures["from_bytes"] = from_bytes
-    for index, name in enumerate(tower_names(self.encoder)):
-      signatures[name] = self._tower(index)
+    for name, index in branch_signatures(self.encoder).items():
+      signatures[name] = self._branch(index)
     return signatures
 
-  def _tower(self, index: int) -> Callable[[tf.Tensor], Mapping[str, tf.Tensor]]:
+  def _branch(self, index: int) -> Callable[[tf.Tensor], Mapping[str, tf.Tensor]]:
     @tf.function(autograph=False, input_signature=[_IMAGES])
-    def tower(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def branch(images: tf.Tensor) -> dict[str, tf.Tensor]:
       return self.encoder.branch(_checked(images, (3,), self.encoder.stride), index)
 
-    return tower
+    return branch
 
 
 class ServedColorizer(tf.train.Checkpoint):
@@ -101,17 +102,25 @@ class ServedColorizer(tf.train.Checkpoint):
     return {"serving_default": self.colorize, "colorize": self.colorize}
 
 
-def tower_names(encoder: Encoder) -> list[str]:
-  """The signature of each branch's tower: its input channels, such as `L` and `ab`.
+def branch_signatures(encoder: Encoder) -> dict[str, int]:
+  """The signatures that give a branch's features alone: a name to the branch's index.
 
-  Of branches that see the same, later ones get a number: `L`, `L_2`.
+  The name is the branch's input channels, such as `L` and `ab`. What sees the same by another tower
+  gets a number, `L_2`, or where it predicts the same, too, its task: `L_regression`. Branches that
+  see the same by the same tower have one signature.
   """
-  names: list[str] = []
-  for branch in encoder.config.branches:
-    name = group_name(branch.inputs)
-    before = sum(group_name(b.inputs) == name for b in encoder.config.branches[: len(names)])
-    names.append(f"{name}_{before + 1}" if before else name)
-  return names
+  branches = encoder.config.branches
+  seen = [(tower, branch.inputs) for tower, branch in zip(encoder.tower_of, branches)]
+  found: dict[str, int] = {}
+  for index, branch in enumerate(branches):
+    if seen[index] in seen[:index]:
+      continue
+    towers = {tower for b, (tower, _) in zip(branches, seen) if b.name == branch.name}
+    task = f"_{branch.task.name.rpartition('.')[2]}" if len(towers) > 1 else ""
+    name = f"{group_name(branch.inputs)}{task}"
+    numbered = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    found[next(n for n in numbered if n not in found)] = index
+  return found
 
 
 def _checked(images: tf.Tensor, channels: tuple[int, ...], stride: int) -> tf.Tensor:

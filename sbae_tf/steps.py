@@ -136,7 +136,7 @@ class Steps:
 
   @property
   def _losses(self) -> list[str]:
-    return [*(branch.name for branch in self._config.branches), "total"]
+    return [*self._config.branch_names, "total"]
 
   def _train(self, batch: tf.Tensor | Batch) -> dict[str, tf.Tensor]:
     variables = self.model.trainable_variables

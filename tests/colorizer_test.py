@@ -63,6 +63,16 @@ def test_of_yuv_and_by_regression(small_config, images):
   assert Colorizer(model)(images).shape == images.shape
 
 
+def test_the_first_branch_that_can(small_config, images):
+  rescaled = "L->a,b:classification(quantizer=rescaled)"
+  model = _model(small_config, branches=["L->a", rescaled, "L->a,b:regression", "L->a,b"])
+  before = Colorizer(model)(images)
+  _predict_always(model, 3, 57)
+  np.testing.assert_array_equal(Colorizer(model)(images), before)
+  model.heads[2].trainable_variables[1].assign([0.9, 0.0])
+  assert (Colorizer(model)(images) != before).numpy().any()
+
+
 @pytest.mark.parametrize(
   ("fields", "named"),
   [

@@ -298,7 +298,7 @@ _BAD_PRETRAIN = [
   *[("steps_per_execution", value) for value in _POSITIVE_INTEGERS],
   *[("color_placement", value) for value in ("", "host", None)],
   ("branches", ()),
-  ("branches", (Branch(("L",), ("a",)), Branch(("L",), ("a",), Component("regression")))),
+  ("branches", (Branch(("L",), ("a",)), Branch(("L",), ("a",), weight=2.0))),
 ]
 
 
@@ -333,8 +333,40 @@ def test_pretrain_config_names_a_bad_field(field: str, value: Any) -> None:
 
 
 def test_branches_of_one_name_are_named() -> None:
-  with pytest.raises(ValueError, match="to differ. Received: L->ab; L->ab"):
+  with pytest.raises(ValueError, match="or task. Received: L->ab:classification; L->ab:classif"):
     PretrainConfig(branches=(Branch(("L",), ("a", "b")),) * 2)
+
+
+@pytest.mark.parametrize(
+  ("branches", "names"),
+  [
+    ("L->a,b; a,b->L", ["L->ab", "ab->L"]),
+    ("L->a,b; a,b->L:regression; L->b,a", ["L->ab", "ab->L", "L->ba"]),
+    # Of the same channels: with the task, and with its options where that is not enough.
+    (
+      "L->a,b; a,b->L; 2*L->a,b:regression",
+      ["L->ab:classification", "ab->L", "L->ab:regression"],
+    ),
+    (
+      "L->a,b; L->a,b:classification(temperature=0.5); L->a,b:regression",
+      [
+        "L->ab:classification",
+        "L->ab:classification(temperature=0.5)",
+        "L->ab:regression",
+      ],
+    ),
+  ],
+)
+def test_names_of_branches(branches: str, names: list[str]) -> None:
+  config = PretrainConfig(branches=tuple(map(Branch.parse, branches.split(";"))))
+  assert list(config.branch_names) == names
+
+
+def test_a_weight_in_text_is_exact() -> None:
+  for weight in (1 / 3, 200.0, 1 - 2 / 3, 1e-7):
+    branch = Branch(("L",), ("a",), weight=weight)
+    assert Branch.parse(str(branch)) == branch
+  assert str(Branch(("L",), ("a",), weight=200.0)).startswith("200*L")
 
 
 def test_every_field_is_checked_by_a_case() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from sbae_tf.config import Component
 from sbae_tf.encoder import Encoder
 
 
@@ -23,6 +26,24 @@ def test_features_are_the_towers_concatenated_layer_by_layer(encoder, images):
     np.testing.assert_array_equal(
       features[name], np.concatenate([alone[0][name], alone[1][name]], axis=-1)
     )
+
+
+def test_a_shared_tower_sees_whole_photographs_and_of_a_branch_its_inputs(small_config, images):
+  """Of the others zero, the middle of their ranges; written out as what photographs would be so."""
+  config = dataclasses.replace(small_config, aggregation=Component("shared"))
+  encoder = Encoder(config)
+  (tower,) = encoder.towers
+  lab = encoder.color.encode(images).numpy()
+  low, high = (
+    np.array([getattr(c, end) for c in encoder.color.channels]) for end in ("low", "high")
+  )
+  scaled = ((2 * lab - high - low) / (high - low)).astype(np.float32)
+  for index, seen in ((None, [1, 1, 1]), (0, [1, 0, 0]), (1, [0, 1, 1])):
+    features = encoder(images) if index is None else encoder.branch(images, index)
+    expected = tower(scaled * np.array(seen, np.float32), training=False)
+    for name in encoder.feature_names:
+      np.testing.assert_allclose(features[name], expected[name], rtol=1e-3, atol=1e-4)
+  assert len(encoder.trainable_variables) == len(tower.trainable_variables)
 
 
 def test_embedding_is_the_mean_of_the_last_map(encoder, images):

@@ -231,6 +231,31 @@ def test_towers_see_their_channels_alone(loaded, images):
   assert np.abs(light - light[:1])[1:].max() > 1e-2
 
 
+@pytest.mark.slow
+def test_a_shared_tower_has_a_signature_for_each_part_that_it_was_shown(
+  small_config, images, tmp_path
+):
+  branches = ["L->a,b", "a,b->L", "L->a,b:regression"]
+  fields = {"aggregation": "shared", "branches": branches}
+  encoder = _encoder(config_json.from_json(fields, base=small_config))
+  export_encoder(encoder, tmp_path / "encoder")
+  loaded = tf.saved_model.load(str(tmp_path / "encoder"))
+  assert set(loaded.signatures) == {"serving_default", "from_bytes", "L", "ab"}
+  images = tf.constant(images)
+  for name, expected in (
+    ("serving_default", encoder(images)),
+    ("L", encoder.branch(images, 0)),
+    ("ab", encoder.branch(images, 1)),
+  ):
+    found = loaded.signatures[name](images=images)
+    _hold({k: v.numpy() for k, v in found.items()}, {k: v.numpy() for k, v in expected.items()})
+  card = (tmp_path / "encoder" / "README.md").read_text(encoding="utf-8")
+  assert "| `ab` | as `serving_default` | features of one tower, which sees ab alone |" in card
+  live = load_encoder(tmp_path / "encoder")
+  for ours, theirs in zip(live.variables, encoder.variables):
+    np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("signature", ["serving_default", "L", "ab", "called"])
 @pytest.mark.parametrize(
   ("images", "named"),

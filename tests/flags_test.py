@@ -243,6 +243,16 @@ def test_tasks_keep_their_other_options() -> None:
   assert all(branch.task.options["temperature"] == 0.5 for branch in config.branches)
 
 
+def test_an_option_goes_to_the_tasks_that_have_it() -> None:
+  config = _config("--preset=l_to_ab_ensemble", "--task.quantizer=uniform(bins=20)")
+  assert [branch.task for branch in config.branches] == [
+    Component("classification", {"quantizer": "uniform(bins=20)"}),
+    Component("regression"),
+  ]
+  with pytest.raises(flags.FlagError, match="option 'amount' of task 'classification'"):
+    _config("--preset=l_to_ab_ensemble", "--task.amount=0.5")
+
+
 def test_another_task_resets_its_options() -> None:
   config = _config("--preset=split_brain", "--task.name=regression")
   assert [branch.task for branch in config.branches] == [Component("regression")] * 2

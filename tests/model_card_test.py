@@ -14,7 +14,7 @@ _FACTS = Facts(
   parameters=1_234_567,
   stride=8,
   features={"conv1": (32, 32, 16), "embedding": (16,)},
-  towers=("L", "ab"),
+  towers={"L_regression": "L", "ab": "ab"},
   chance={"L->ab": 4.6052},
   versions={"sbae_tf": "0.1.0", "tensorflow": "2.15.1"},
 )
@@ -69,7 +69,7 @@ def test_names_features_and_signatures():
     "| `conv1` | 32 x 32 x 16 |",
     "| `embedding` | 16 |",
     "`serving_default`",
-    "| `ab` |",
+    "| `L_regression` | as `serving_default` | features of one tower, which sees L alone |",
   ):
     assert told in text
   assert "resized to 64 x 64" in text

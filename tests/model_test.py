@@ -128,6 +128,21 @@ def test_total_weighs_the_branches(small_config):
   np.testing.assert_allclose(model.total(losses), [101.0, 52.0])
 
 
+def test_branches_from_and_to_the_same_channels_differ_by_their_task(small_config, images):
+  tasks = (Component("classification"), Component("regression"))
+  branches = tuple(Branch(("L",), ("a", "b"), task, weight=1.0 + i) for i, task in enumerate(tasks))
+  model = PretrainModel(dataclasses.replace(small_config, branches=branches))
+  losses = model.losses(model.prepare(tf.constant(images)), training=False)
+  assert list(losses) == ["L->ab:classification", "L->ab:regression"]
+  first, second = losses.values()
+  np.testing.assert_allclose(model.total(losses), first + 2 * second, rtol=1e-6)
+  alone = PretrainModel(dataclasses.replace(small_config, branches=branches[1:]))
+  alone.encoder.towers[0].set_weights(model.encoder.towers[1].get_weights())
+  alone.heads[0].set_weights(model.heads[1].get_weights())
+  expected = alone.losses(alone.prepare(tf.constant(images)), training=False)
+  np.testing.assert_allclose(second, expected["L->ab"], rtol=1e-5)
+
+
 def test_same_seed_same_weights(small_config):
   def build(seed):
     tf.keras.utils.set_random_seed(seed)

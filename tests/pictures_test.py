@@ -82,6 +82,19 @@ def test_panel_of_noise_and_views(small_config, images):
   assert predicted.shape == red.shape
 
 
+def test_filters_of_a_shared_tower_are_shown_once(small_config):
+  config = dataclasses.replace(small_config, aggregation=Component("shared"))
+  encoder = PretrainModel(config).encoder
+  kernel = encoder.towers[0].trainable_variables[0]
+  weights = np.zeros(kernel.shape, np.float32)
+  weights[:, :, 1] = 1.0  # The middle one of L, a and b.
+  kernel.assign(weights)
+  picture = pictures.filters(encoder)
+  assert picture.shape[1] < pictures.filters(PretrainModel(small_config).encoder).shape[1]
+  red, green, _ = picture[CAPTION + 2, 8].astype(int)
+  assert red > green + 60
+
+
 def test_filters_show_both_towers(model):
   kernel = model.encoder.towers[1].trainable_variables[0]
   weights = np.zeros(kernel.shape, np.float32)

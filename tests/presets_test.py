@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from sbae_tf import flags, presets, validation
-from sbae_tf.config import PretrainConfig
+from sbae_tf.config import Component, PretrainConfig
 
 _NAMES = list(presets.PRESETS)
 
@@ -19,8 +19,9 @@ def test_a_preset_is_valid(name: str) -> None:
   config = presets.preset(name)
   assert config is presets.PRESETS[name].config
   validation.validate(config)
-  # The one preset that is meant to show what its remark says.
-  assert len(validation.remarks(config)) == (name == "autoencoder_lab")
+  # Those that are meant to show what the remark says.
+  plain = ("autoencoder_lab", "shared_l_ab_lab")
+  assert len(validation.remarks(config)) == (name in plain)
 
 
 @pytest.mark.parametrize("name", _NAMES)
@@ -86,6 +87,30 @@ def test_the_random_baseline_is_the_default_untrained() -> None:
   default = presets.preset(presets.DEFAULT)
   assert dataclasses.replace(config, epochs=default.epochs) == default
   assert (config.epochs, config.steps) == (0, 0)
+
+
+def test_equation_5_of_the_paper() -> None:
+  """lambda L1(F(X1), X2) + lambda L2(F(X2), X1) + (1 - 2 lambda) L3(X, F(X)), lambda = 1/3."""
+  config = presets.preset("shared_l_ab_lab")
+  assert config.aggregation == Component("shared")
+  weights = {branch.name: branch.weight for branch in config.branches}
+  assert weights == pytest.approx({"L->ab": 1 / 3, "ab->L": 1 / 3, "Lab->Lab": 1 - 2 / 3})
+  (without,) = {branch.weight for branch in presets.preset("shared_l_ab").branches}
+  assert without == 1  # Equation 4.
+
+
+def test_three_towers_have_the_channels_of_two_or_its_towers() -> None:
+  """Of SimpleNet's 16, 64, 128, 128 and 96 at width 1, in multiples of 8."""
+  for color in ("lab", "rgb"):
+    third = presets.preset(f"three_towers_{color}")
+    whole = presets.preset(f"three_towers_{color}_wide")
+    assert 3 * third.backbone.options["width"] == 2
+    assert whole.backbone == presets.preset(presets.DEFAULT).backbone
+    channels = {c for branch in third.branches for c in branch.inputs}
+    for branch in third.branches:
+      assert len(branch.inputs) == 1
+      assert set(branch.targets) == channels - set(branch.inputs)
+    assert len(third.branches) == len(channels) == 3
 
 
 @pytest.mark.parametrize("name", ["", "nonesuch", "Split_Brain"])

@@ -80,7 +80,7 @@ def test_channels_belong_to_the_color_space(color: str, branch: str, channel: st
 
 def test_the_offered_branches_are_valid() -> None:
   for color in plugins.names("color"):
-    config = PretrainConfig(color=Component(color), branches=(Branch(("x",), ("y",)),))
+    config = PretrainConfig(color=Component(color), branches=(Branch(("none",), ("such",)),))
     offered = _message(config).split("--branches='")[1].rstrip(".").rstrip("'")
     branches = tuple(Branch.parse(part) for part in offered.split(";"))
     validation.validate(dataclasses.replace(config, branches=branches))

@@ -272,7 +272,7 @@ def main(arguments: Sequence[str]) -> int:
 def _describe(path: str, config: Any) -> str:
   """An encoder in words: what it is, and how it was trained."""
   training = json.loads(pathlib.Path(path, "assets", "training.json").read_text(encoding="utf-8"))
-  branches = ", ".join(branch.name for branch in config.branches)
+  branches = ", ".join(config.branch_names)
   steps = f"{training['steps']:,} steps of {config.batch_size} on {training['data']}"
   return f"`{config.backbone}`, {branches}, {config.precision}, {steps}"
 

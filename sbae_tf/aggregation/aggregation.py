@@ -16,9 +16,24 @@ class Aggregation(abc.ABC):
 
   Attributes:
     towers: the networks, each a functional model from (B, H, W, C) to named feature maps.
+    tower_channels: for each tower the names of the channels that it takes, in their order.
+    tower_of: for each branch the index of the tower that its head and loss stand on.
   """
 
   towers: tuple[tf.keras.Model, ...]
+  tower_channels: tuple[tuple[str, ...], ...]
+  tower_of: tuple[int, ...]
+
+  def tower_inputs(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    """What each tower sees where the branches see `inputs`: by itself a branch a tower.
+
+    Args:
+      inputs: as for `branch_features`.
+
+    Returns:
+      For each tower (B, H, W, C) float32, or of several B where it serves several branches.
+    """
+    return tuple(inputs)
 
   @abc.abstractmethod
   def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
@@ -32,6 +47,13 @@ class Aggregation(abc.ABC):
       For each branch its named feature maps, in order of depth.
     """
 
-  @abc.abstractmethod
   def merge(self, features: Sequence[Features]) -> dict[str, tf.Tensor]:
-    """The representation: what `branch_features` gave, as one set of named feature maps."""
+    """The representation: the towers' features of whole photographs as one set of feature maps.
+
+    Args:
+      features: of each tower, which saw all channels that it takes.
+
+    Returns:
+      Every feature map, by itself the towers' concatenated along channels.
+    """
+    return {name: tf.concat([f[name] for f in features], axis=-1) for name in features[0]}

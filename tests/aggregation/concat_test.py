@@ -18,7 +18,7 @@ def test_concatenates_channels_in_the_order_of_the_branches():
     return tf.keras.Model(inputs, {"map": inputs * len(built)})
 
   branches = (Branch(("L",), ("a", "b")), Branch(("a", "b"), ("L",)))
-  aggregation = concat.build(branches, tower)
+  aggregation = concat.build(branches, tower, ("L", "a", "b"))
   assert built == [(1, "tower_L_0"), (2, "tower_ab_1")]
   inputs = [tf.ones((1, 2, 2, 1)), tf.ones((1, 2, 2, 2))]
   merged = aggregation.merge(aggregation.branch_features(inputs, training=False))

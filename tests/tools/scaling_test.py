@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from sbae_tf import presets
 from sbae_tf.config import Component
+from sbae_tf.model import PretrainModel
 from sbae_tf.steps import Steps
 from tools import scaling
+from tools.benchmarks import step_sbae
 from tools.projection import cluster, page, workload
 
 WORK = workload.Workload(
@@ -178,6 +180,18 @@ def test_flops_are_those_of_tensorflows_profiler(small_config, backbone):
   assert work.forward_flops == profiled["Conv2D"]
   assert work.flops == sum(profiled.values())
   assert profiled["Conv2DBackpropInput"] < profiled["Conv2D"]  # None of the photographs.
+
+
+def test_a_shared_tower_works_for_each_branch(small_config):
+  config = dataclasses.replace(small_config, aggregation=Component("shared"))
+  work = workload.count("small", config)
+  assert work.flops == sum(_profiled_flops(config).values())
+  model = PretrainModel(config)
+  assert work.flops == step_sbae.flop_per_image(model)
+  (tower,) = model.encoder.towers
+  heads = 2 * (24 * 100 + 100)
+  assert work.parameters == sum(int(tf.size(v)) for v in tower.trainable_variables) + heads
+  assert work.weight_bytes == 12 * work.parameters
 
 
 def test_simplenet_by_hand():

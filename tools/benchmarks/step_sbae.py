@@ -130,10 +130,11 @@ def flop_per_image(model: PretrainModel) -> int:
 
   size = model.config.data.image_size
   total = 0
-  for tower, head, branch in zip(model.encoder.towers, model.heads, model.config.branches):
+  for index, head in zip(model.encoder.tower_of, model.heads):
+    tower = model.encoder.towers[index]
     layers = [layer for layer in tower.layers if isinstance(layer, tf.keras.layers.Conv2D)]
     shapes = tf.keras.Model(tower.inputs, [layer.output for layer in layers]).compute_output_shape(
-      (1, size, size, len(branch.inputs))
+      (1, size, size, tower.inputs[0].shape[-1])
     )
     layers.append(head.layers[-1])
     shapes = [*shapes, shapes[-1]]  # The head's output has the height and width of its input.

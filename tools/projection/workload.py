@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -58,9 +59,13 @@ def count(name: str, config: PretrainConfig) -> Workload:
   steps = Steps(config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=1)
   model, size = steps.model, config.data.image_size
   small = size // model.encoder.stride
-  networks = [(tower, size, True) for tower in model.encoder.towers]
-  networks += [(head, small, False) for head in model.heads]
-  layers = [work for network in networks for work in layer_work(*network)]
+  images = collections.Counter(model.encoder.tower_of)  # That each tower sees of a photograph.
+  layers = [
+    work.times(images[i])
+    for i, tower in enumerate(model.encoder.towers)
+    for work in layer_work(tower, size, True)
+  ]
+  layers += [work for head in model.heads for work in layer_work(head, small, False)]
   variables = model.trainable_variables
   parameters = sum(int(tf.size(v)) for v in variables)
   slots = sum(int(tf.size(v)) for v in steps.optimizer.variables if v.shape.rank) // parameters
@@ -85,6 +90,14 @@ class LayerWork(NamedTuple):
   flops: int
   activation_bytes: int
   weight_bytes: int
+
+  def times(self, images: int) -> LayerWork:
+    """That for several images; weights are read once."""
+    return self._replace(
+      forward_flops=images * self.forward_flops,
+      flops=images * self.flops,
+      activation_bytes=images * self.activation_bytes,
+    )
 
 
 def layer_work(network: tf.keras.Model, size: int, on_data: bool) -> Iterator[LayerWork]:
