@@ -85,7 +85,8 @@ class Encoder(tf.Module):
     """The representation of photographs.
 
     Args:
-      images: (B, H, W, 3) uint8 sRGB; H and W multiples of `stride`.
+      images: (B, H, W, 3) uint8 sRGB; H and W multiples of `stride`. With a color space that has
+        bands (B, H, W, S), as its `encode` takes them.
       training: whether batch normalization uses the batch.
 
     Returns:
@@ -93,7 +94,8 @@ class Encoder(tf.Module):
       under `"embedding"` the mean over the last map's pixels, (B, C) float32.
 
     Raises:
-      ValueError: `images` is not uint8 (B, H, W, 3), or the stride does not divide its size.
+      ValueError: `images` is not as the color space takes it, or the stride does not divide its
+        size.
     """
     inputs = self._inputs(images)
     return self._named(self._aggregation.merge(self.branch_features(inputs, training=training)))

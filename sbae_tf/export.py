@@ -54,6 +54,8 @@ def export_encoder(
     divides;
   - `from_bytes` takes `encoded`, (B,) strings: whole files of the kinds that
     `sbae_tf.encoded_images` names, cut and resized as in evaluation;
+  - with bands beside photographs there is no `from_bytes`, and `images` are (B, H, W, S), a plane
+    of 8 bits more for each;
   - one a tower, such as `L` and `ab`, takes what `serving_default` takes.
 
   Inside, as assets: `config.json`, `versions.json`, `training.json` (`provenance`),
@@ -74,7 +76,7 @@ def export_encoder(
     ours.assign(trained)
   copy = model.encoder
   side = encoder.config.data.image_size
-  features = copy(tf.zeros((1, side, side, 3), tf.uint8))
+  features = copy(tf.zeros((1, side, side, copy.color.planes), tf.uint8))
   facts = _facts(model, copy, {name: value.shape[1:] for name, value in features.items()})
   _write(
     lambda assets: ServedEncoder(copy, assets),
@@ -202,6 +204,7 @@ def _facts(model: PretrainModel, saved: tf.Module, features: Mapping[str, tf.Ten
   return Facts(
     parameters=sum(int(np.prod(variable.shape)) for variable in saved.variables),
     stride=model.encoder.stride,
+    bands=model.encoder.color.band_names,
     features={name: tuple(shape) for name, shape in features.items()},
     towers=tower_names(model.encoder),
     chance={

@@ -60,6 +60,20 @@ _RECIPE = PretrainConfig(
 )
 
 
+_DEPTH = "../depth/{stem}.png"
+
+
+def _rgbd_branches(weight: float, *, bins: int | None = None) -> tuple[Branch, ...]:
+  """HHA from Lab, L and ab from HHA, the last with a weight and so many bins along a and b."""
+  options = {} if bins is None else {"quantizer": f"uniform(bins={bins})"}
+  hha = ("D", "H", "A")
+  return (
+    Branch(_LAB, hha, Component("regression")),
+    Branch(hha, ("L",), Component("regression")),
+    Branch(hha, ("a", "b"), Component("classification", options), weight=weight),
+  )
+
+
 def _command(name: str, more: str = "") -> str:
   return f"python -m sbae_tf.pretrain --preset={name} --data=PHOTOGRAPHS{more}"
 
@@ -208,6 +222,43 @@ PRESETS = types.MappingProxyType(
         backbone=_LIKE_THE_PAIR,
         learning_rate=1e-3,
         batch_size=128,
+      ),
+    ),
+    "rgbd": Preset(
+      summary="The CVPR paper's on RGB-D: HHA from color, L and ab from HHA. --data.beside: depth.",
+      paper=(
+        f"{_CVPR}, Sec. 4.2. Departs in the ab bins, as split_brain; in the heads, single layers "
+        "on one tower for L and ab; and in size and recipe, which it does not tell: split_brain's."
+      ),
+      command=_command("rgbd"),
+      result="Not measured yet.",
+      config=PretrainConfig(
+        data=DataConfig(beside=_DEPTH, image_size=224),
+        color=Component("lab_hha"),
+        branches=_rgbd_branches(200.0, bins=20),
+        backbone=Component("alexnet"),
+        aggregation=Component("by_inputs"),
+        optimizer=Component("sgd", {"momentum": 0.9, "weight_decay": 5e-4}),
+        schedule=Component("step"),
+        learning_rate=0.01,
+        batch_size=256,
+        epochs=90,
+      ),
+    ),
+    "rgbd_96": Preset(
+      summary="The same with SimpleNet at 96 x 96, by the recipe of split_brain_96.",
+      paper=(
+        f"{_CVPR}, Sec. 4.2, in the size of {_REPORT}. The weight of ab is ours: what balances the "
+        "gradients of L and ab, which 200 does in the paper."
+      ),
+      command=_command("rgbd_96"),
+      result="Not measured yet.",
+      config=dataclasses.replace(
+        _RECIPE,
+        data=dataclasses.replace(_RECIPE.data, beside=_DEPTH),
+        color=Component("lab_hha"),
+        branches=_rgbd_branches(1.0),
+        aggregation=Component("by_inputs"),
       ),
     ),
   }

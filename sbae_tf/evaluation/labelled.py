@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from sbae_tf.data.beside import Beside
 from sbae_tf.data.source import Source
 from sbae_tf.data.sources import open_source
 
@@ -58,16 +59,17 @@ class Labelled:
     return Labelled(self.source.subset(indices, f"{len(indices):,} of {self.source.description}"))
 
 
-def open_labelled(spec: str) -> Labelled:
+def open_labelled(spec: str, *, beside: Beside | None = None) -> Labelled:
   """Opens photographs with classes.
 
   Args:
     spec: as `open_source` takes it.
+    beside: as well.
 
   Raises:
     ValueError: they cannot be opened, or `Labelled` takes no such ones.
   """
-  return Labelled(open_source(spec, labels=True))
+  return Labelled(open_source(spec, labels=True, beside=beside))
 
 
 def split(labels: np.ndarray, fraction: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from sbae_tf import plugins
 from sbae_tf.color.color_space import Channel
 from sbae_tf.config import Component
 from sbae_tf.quantize.quantizer import Quantizer
+from sbae_tf.tasks._pixel_mean import pixel_mean
 from sbae_tf.tasks._pointwise_head import pointwise_head
 from sbae_tf.tasks.proxy_task import ProxyTask
 
@@ -67,7 +68,7 @@ class Classification(ProxyTask):
     """(B, h, w, C) float32 in native units to (B, h, w) int32 bins."""
     return self.quantizer.encode(values)
 
-  def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+  def loss(self, target: tf.Tensor, output: tf.Tensor, known: tf.Tensor | None = None) -> tf.Tensor:
     """Cross-entropy in nats, a mean over pixels: log K for a head that knows nothing.
 
     Reference: Zhang, Isola, Efros 2017, Sec. 3.1.
@@ -75,7 +76,7 @@ class Classification(ProxyTask):
       learning rate does not depend on the map's size.
     """
     per_pixel = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=output)
-    return tf.reduce_mean(per_pixel, axis=(1, 2))
+    return pixel_mean(per_pixel, known)
 
   def decode(self, output: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     centers = self.quantizer.centers(values)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from sbae_tf.color.color_space import Channel
+from sbae_tf.tasks._pixel_mean import pixel_mean
 from sbae_tf.tasks._pointwise_head import pointwise_head
 from sbae_tf.tasks.proxy_task import ProxyTask
 
@@ -30,7 +31,7 @@ class Regression(ProxyTask):
     """(B, h, w, C) float32 in native units to the same in [-1, 1]."""
     return (values - tf.constant(self._middle, tf.float32)) / tf.constant(self._half, tf.float32)
 
-  def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+  def loss(self, target: tf.Tensor, output: tf.Tensor, known: tf.Tensor | None = None) -> tf.Tensor:
     """Half the squared error, summed over channels, a mean over pixels.
 
     Reference: Zhang, Isola, Efros 2017, Sec. 3.1.
@@ -38,7 +39,7 @@ class Regression(ProxyTask):
       [-1, 1] and not in Lab units, so that one learning rate serves both losses.
     """
     per_pixel = 0.5 * tf.reduce_sum(tf.math.squared_difference(target, output), axis=-1)
-    return tf.reduce_mean(per_pixel, axis=(1, 2))
+    return pixel_mean(per_pixel, known)
 
   def decode(self, output: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     del values
