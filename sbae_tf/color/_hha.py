@@ -9,7 +9,8 @@ Reference: Gupta, Girshick, Arbelaez, Malik 2014, arXiv:1407.5736, Sec. 2; gravi
 Differs from the paper: holes in depth are not filled, they stay missing. Normals are those of bins
   of 2 x 2 pixels, for gravity of 4 x 4, in windows 6 and 20 pixels wide where there 7 and 21 are.
   The floor is at the lowest half percent of the points and not at the lowest one, which in real
-  depth is noise.
+  depth is noise. Gravity does not jump by more than the threshold of normals, and has a weak
+  preference for an upright camera: one wall alone does not determine it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ GRAVITIES = ("estimated", "upright")
 _FINE, _COARSE = (2, 1), (4, 2)  # Pixels of a bin, radius of windows in bins: angles, and gravity.
 _THRESHOLDS = (45.0, 15.0)  # Degrees up to which a normal is a floor's or a wall's.
 _ITERATIONS = 5  # With each.
+# As many floors, as a part of all normals, speak for `start`: a wall alone fits any roll.
+_UPRIGHT = 1e-3
 _LOWEST = 0.5  # Percent of the points that may lie below the floor.
 # A floor that is less than the first below the camera is none; the camera is then the second above.
 _LEAST_CAMERA_HEIGHT, _CAMERA_HEIGHT = 0.9, 1.3  # Meters.
@@ -64,20 +67,18 @@ class Camera:
       if not 0 < getattr(self, name) < np.inf:
         raise ValueError(f"Expected the camera's `{name}` above 0. Received: {getattr(self, name)}")
 
-  def rays(self, height: int, width: int, *, bin: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Where bins of pixels look: X / Z of columns and Y / Z of rows.
+  def rays(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where pixels look: X / Z of columns and Y / Z of rows.
 
     Args:
       height: of the frame in pixels: any, its pixels are as much larger or smaller.
       width: of it.
-      bin: pixels of a bin, along each side; the last one of a row may reach beyond the frame.
 
     Returns:
-      (ceil(width / bin),) and (ceil(height / bin),) float64. X points right, Y down, Z along the
-      optical axis.
+      (width,) and (height,) float64. X points right, Y down, Z along the optical axis.
     """
-    columns = (np.arange(0, width, bin) + bin / 2) * self.width / width
-    rows = (np.arange(0, height, bin) + bin / 2) * self.height / height
+    columns = (np.arange(width) + 0.5) * self.width / width
+    rows = (np.arange(height) + 0.5) * self.height / height
     return (columns - self.cx) / self.fx, (rows - self.cy) / self.fy
 
 
@@ -151,7 +152,7 @@ def _gravity(normals: np.ndarray, start: np.ndarray) -> np.ndarray:
     start: (3,), of length 1.
 
   Returns:
-    (3,) float64, of length 1, at 90 degrees or less from `start`.
+    (3,) float64, of length 1.
   """
   normals = normals[np.isfinite(normals[..., 0])]
   down = start
@@ -160,9 +161,12 @@ def _gravity(normals: np.ndarray, start: np.ndarray) -> np.ndarray:
     floors, walls = normals[cosines > np.cos(threshold)], normals[cosines < np.sin(threshold)]
     if not len(floors) + len(walls):
       break
-    # The eigenvector of the least eigenvalue: eigh sorts them.
-    found = np.linalg.eigh(walls.T @ walls - floors.T @ floors)[1][:, 0]
-    down = found if found @ start >= 0 else -found
+    scatter = walls.T @ walls - floors.T @ floors - _UPRIGHT * len(normals) * np.outer(start, start)
+    found = np.linalg.eigh(scatter)[1].T  # Ordered by their eigenvalues.
+    near = np.flatnonzero(np.abs(found @ down) > np.cos(threshold))
+    if not len(near):
+      break
+    down = found[near[0]] * np.sign(found[near[0]] @ down)
   return down
 
 
@@ -173,7 +177,7 @@ def _normals(
 
   A plane that misses the camera is a X/Z + b Y/Z + c = 1/Z with the normal (a, b, c): linear in
   what is known, and least squares over a window need sums alone. The pixels of a bin count as so
-  many at its middle.
+  many in their middle, where a plane has the mean of their 1/Z.
 
   Args:
     there: (H, W) bool.
@@ -185,10 +189,10 @@ def _normals(
   Returns:
     (h, w, 3) float64 of length 1, away from the camera, one a bin; NaN where there is no plane.
   """
-  x, y = camera.rays(*there.shape, bin=bin)
-  y = y[:, np.newaxis]
+  x, y = camera.rays(*there.shape)
   n, z = _binned(there, bin), _binned(inverse, bin)
-  nx, ny = n * x, n * y
+  nx, ny = _binned(there * x, bin), _binned(there * y[:, np.newaxis], bin)
+  x, y = nx / np.maximum(n, 1.0), ny / np.maximum(n, 1.0)
   terms = (n, nx, ny, nx * x, nx * y, ny * y, z, z * x, z * y)
   n, sx, sy, xx, xy, yy, sz, xz, yz = (_window_sums(term, radius) for term in terms)
   n = np.maximum(n, 1.0)
