@@ -266,7 +266,7 @@ def _check_beside(data: DataConfig) -> None:
     if unknown or not any(placeholder in path for placeholder in ("{stem}", "{name}")):
       raise ValueError(
         "Expected `data.beside` to be paths with {stem} or {name}, and no more in braces than "
-        f"{', '.join(_PLACEHOLDERS)}. Received: {path.strip() or data.beside}."
+        f"{', '.join(_PLACEHOLDERS)}. Received: {data.beside}."
       )
   if data.beside and data.service:
     raise ValueError(

@@ -146,6 +146,48 @@ def test_tasks_and_their_quantizers_are_checked(config: PretrainConfig, message:
   assert message in _message(config)
 
 
+def _with_bands(color: str, *branches: str, beside: str = "{stem}.png") -> PretrainConfig:
+  return PretrainConfig(
+    data=DataConfig(beside=beside),
+    color=Component.parse(color),
+    branches=tuple(Branch.parse(branch) for branch in branches or ("L->a,b",)),
+  )
+
+
+@pytest.mark.parametrize(
+  ("config", "message"),
+  [
+    (
+      _with_bands("lab_hha", beside=""),
+      "Color space 'lab_hha' needs depth in mm beside each photograph. Expected `data.beside` to",
+    ),
+    (
+      _with_bands("lab"),
+      "such as lab_bands or lab_hha, with `data.beside` {stem}.png. Received: 'lab'.",
+    ),
+    (
+      _with_bands("lab_bands", "L->nir"),
+      "Branch L->nir: color space 'lab_bands' has no channel 'nir', it has L, a, b, N.",
+    ),
+    (
+      _with_bands("lab_bands(bands='nir:0:1,T:0:9')", "L->N"),
+      "no channel 'N', it has L, a, b, nir, T.",
+    ),
+    (_with_bands("lab_bands(bands=3)"), "Expected option 'bands' of color 'lab_bands' to be str."),
+    (
+      _with_bands("lab_hha", "L,D->L,D:contrastive"),
+      "Branch LD->LD: task 'contrastive' makes views of photographs alone",
+    ),
+  ],
+)
+def test_bands_are_checked(config: PretrainConfig, message: str) -> None:
+  assert message in _message(config)
+
+
+def test_bands_are_named_by_an_option() -> None:
+  validation.validate(_with_bands("lab_bands(bands='nir:0:1, T:0:9')", "L,nir->T", "T->nir"))
+
+
 def test_nested_quantizers_are_valid() -> None:
   for quantizer in ("rescaled", "uniform(bins=20)", "uniform(bins=None)"):
     validation.validate(_with_task(quantizer=quantizer))

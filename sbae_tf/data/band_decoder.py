@@ -83,6 +83,8 @@ def _read_tiff(encoded: bytes, max_pixels: int) -> np.ndarray:
       if file.pages.first.tags.valueof(_ORIENTATION, 1) != 1:
         raise UnreadableImage("corrupt", "It is turned by a tag. Save it upright")
       values = np.moveaxis(series.asarray(), places, (0, 1))
+  except UnreadableImage:
+    raise
   except ValueError as error:
     try:  # LZW and others need a package that is not everywhere; Pillow's library has them.
       return pillow_decoder.decode_bands(encoded, max_pixels=max_pixels)

@@ -71,7 +71,7 @@ def test_gravity_in_noise_minimizes_what_the_paper_says():
   assert np.degrees(np.arccos(found @ down)) < 1.0
   flat = normals.reshape(-1, 3)
   cosines = np.abs(flat @ found)
-  floors, walls = (flat[mask] for mask in (cosines > np.cos(np.pi / 12), cosines < np.sin(np.pi / 12)))
+  floors, walls = flat[cosines > np.cos(np.pi / 12)], flat[cosines < np.sin(np.pi / 12)]
 
   def cost(direction):
     return np.sum(1 - (floors @ direction) ** 2) + np.sum((walls @ direction) ** 2)
@@ -146,7 +146,7 @@ def test_levels_are_those_of_published_hha():
 
 @pytest.mark.parametrize("name", ["fx", "fy", "width", "height"])
 def test_a_camera_has_lengths(name):
-  values = dict(fx=1.0, fy=1.0, cx=0.5, cy=0.5, width=1.0, height=1.0)
+  values = {"fx": 1.0, "fy": 1.0, "cx": 0.5, "cy": 0.5, "width": 1.0, "height": 1.0}
   assert _hha.Camera(**values).rays(2, 4)[0].tolist() == [-0.375, -0.125, 0.125, 0.375]
   with pytest.raises(ValueError, match=f"camera's `{name}` above 0. Received: 0"):
     _hha.Camera(**{**values, name: 0})
