@@ -204,7 +204,6 @@ def _facts(model: PretrainModel, saved: tf.Module, features: Mapping[str, tf.Ten
   return Facts(
     parameters=sum(int(np.prod(variable.shape)) for variable in saved.variables),
     stride=model.encoder.stride,
-    bands=model.encoder.color.band_names,
     features={name: tuple(shape) for name, shape in features.items()},
     towers=tower_names(model.encoder),
     chance={
@@ -213,6 +212,7 @@ def _facts(model: PretrainModel, saved: tf.Module, features: Mapping[str, tf.Ten
       if isinstance(task, Classification)
     },
     versions=_versions(),
+    bands=model.encoder.color.band_names,
   )
 
 

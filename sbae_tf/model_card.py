@@ -49,21 +49,21 @@ class Facts:
   Attributes:
     parameters: numbers in all variables, batch statistics included.
     stride: height and width of photographs must be multiples of it.
-    bands: the channels that lie beside photographs, a plane of 8 bits each.
     features: a feature map's name to its (h, w, C) for photographs of the configuration's size;
       `embedding` to its (C,). Empty for a colorizer.
     towers: the signatures that are one tower alone.
     chance: a branch's name to the loss of a head that knows nothing, for classifications.
     versions: of Python and packages, by name.
+    bands: the channels that lie beside photographs, a plane of 8 bits each.
   """
 
   parameters: int
   stride: int
-  bands: Sequence[str]
   features: Mapping[str, Sequence[int]]
   towers: Sequence[str]
   chance: Mapping[str, float]
   versions: Mapping[str, str]
+  bands: Sequence[str] = ()
 
 
 def encoder_card(

@@ -28,15 +28,17 @@ def beside(config: PretrainConfig, *, pattern: str | None = None) -> Beside | No
     ValueError: an option of the color space is out of range, the pattern is none, or there is one
       and the color space has no bands.
   """
+  data = config.data
+  if pattern is not None:
+    data = dataclasses.replace(data, beside=pattern)
   color = plugins.find("color", config.color.name).build(**config.color.options)
-  if pattern is not None:
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, beside=pattern))
   if color.levels is not None:
-    return Beside(config.data.beside, color.bands, color.levels)
-  if pattern is not None:
+    return Beside(data.beside, color.bands, color.levels)
+  if data.beside:
+    takers = [n for n in plugins.names("color") if "BESIDE" in plugins.find("color", n).constants]
     raise ValueError(
-      f"Expected nothing beside photographs for color space '{config.color.name}', which takes "
-      f"them alone. Received: {pattern}."
+      f"Expected nothing beside photographs for color space '{color.name}', which takes them "
+      f"alone. Received: {data.beside}. Others take it: {', '.join(takers)}."
     )
   return None
 

@@ -63,15 +63,8 @@ _RECIPE = PretrainConfig(
 _DEPTH = "../depth/{stem}.png"
 
 
-def _rgbd_branches(weight: float, *, bins: int | None = None) -> tuple[Branch, ...]:
-  """HHA from Lab, L and ab from HHA, the last with a weight and so many bins along a and b."""
-  options = {} if bins is None else {"quantizer": f"uniform(bins={bins})"}
-  hha = ("D", "H", "A")
-  return (
-    Branch(_LAB, hha, Component("regression")),
-    Branch(hha, ("L",), Component("regression")),
-    Branch(hha, ("a", "b"), Component("classification", options), weight=weight),
-  )
+_HHA = ("D", "H", "A")
+_FROM_LAB = Branch(_LAB, _HHA, Component("regression"))
 
 
 def _command(name: str, more: str = "") -> str:
@@ -235,7 +228,13 @@ PRESETS = types.MappingProxyType(
       config=PretrainConfig(
         data=DataConfig(beside=_DEPTH, image_size=224),
         color=Component("lab_hha"),
-        branches=_rgbd_branches(200.0, bins=20),
+        branches=(
+          _FROM_LAB,
+          # ab counts 200 times L, in Lab units. SimpleNet's last feature map then gets gradients of
+          # L and ab of a ratio of 0.7 to 1.05 over 120 steps: balanced, as the paper says.
+          Branch(_HHA, ("L",), Component("regression", {"native": True}), weight=1 / 200),
+          Branch(_HHA, ("a", "b"), Component("classification", {"quantizer": "uniform(bins=20)"})),
+        ),
         backbone=Component("alexnet"),
         aggregation=Component("by_inputs"),
         optimizer=Component("sgd", {"momentum": 0.9, "weight_decay": 5e-4}),
@@ -248,8 +247,8 @@ PRESETS = types.MappingProxyType(
     "rgbd_96": Preset(
       summary="The same with SimpleNet at 96 x 96, by the recipe of split_brain_96.",
       paper=(
-        f"{_CVPR}, Sec. 4.2, in the size of {_REPORT}. The weight of ab is ours: what balances the "
-        "gradients of L and ab, which 200 does in the paper."
+        f"{_CVPR}, Sec. 4.2, in the size of {_REPORT}. L is in [-1, 1], where ab needs no weight "
+        "for gradients of about the size of L's, to which end the paper has its 200."
       ),
       command=_command("rgbd_96"),
       result="Not measured yet.",
@@ -257,7 +256,11 @@ PRESETS = types.MappingProxyType(
         _RECIPE,
         data=dataclasses.replace(_RECIPE.data, beside=_DEPTH),
         color=Component("lab_hha"),
-        branches=_rgbd_branches(1.0),
+        branches=(
+          _FROM_LAB,
+          Branch(_HHA, ("L",), Component("regression")),
+          Branch(_HHA, ("a", "b")),
+        ),
         aggregation=Component("by_inputs"),
       ),
     ),

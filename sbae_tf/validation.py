@@ -72,19 +72,12 @@ def _channels(color: Component) -> tuple[str, ...]:
 
 
 def _check_beside(config: PretrainConfig) -> None:
-  """Checks that what the color space wants beside photographs is there, and nothing else."""
+  """Checks that it is said where that lies which the color space wants beside photographs."""
   wanted = plugins.find("color", config.color.name).constants.get("BESIDE")
   if wanted and not config.data.beside:
     raise ValueError(
       f"Color space '{config.color.name}' needs {wanted} beside each photograph. Expected "
       "`data.beside` to say where, such as --data.beside='../depth/{stem}.png'."
-    )
-  if config.data.beside and not wanted:
-    takers = [n for n in plugins.names("color") if "BESIDE" in plugins.find("color", n).constants]
-    raise ValueError(
-      f"Expected a color space that takes what lies beside photographs, such as "
-      f"{' or '.join(takers)}, with `data.beside` {config.data.beside}. Received: "
-      f"'{config.color.name}'."
     )
   for branch in config.branches:
     if wanted and "VIEWS" in plugins.find("task", branch.task.name).constants:

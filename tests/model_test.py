@@ -239,7 +239,6 @@ def test_what_a_band_misses_is_in_no_mean_and_no_loss(with_band, images):
 def test_gradients_are_finite_where_nothing_is_known(with_band, images):
   empty = np.concatenate([images, np.zeros((4, 32, 32, 1), np.uint8)], -1)
 
-  @tf.function(jit_compile=True, autograph=False)
   def step(photographs):
     with tf.GradientTape() as tape:
       losses = with_band.losses(with_band.prepare(photographs), training=True)

@@ -60,6 +60,16 @@ def test_the_paper_s_split_brain() -> None:
   assert config.data.image_size == 224
 
 
+def test_the_paper_s_rgbd() -> None:
+  config = presets.preset("rgbd")
+  assert [str(branch) for branch in config.branches] == [
+    "L,a,b->D,H,A:regression",
+    "0.005*D,H,A->L:regression(native=True)",
+    "D,H,A->a,b:classification(quantizer='uniform(bins=20)')",
+  ]
+  assert (config.color.name, config.aggregation.name) == ("lab_hha", "by_inputs")
+
+
 def test_noise_and_amount_are_flags() -> None:
   arguments = ["--preset=denoising_lab", "--task.noise=gaussian", "--task.amount=0.5"]
   (branch,) = flags.parse(arguments)[0].branches

@@ -11,24 +11,30 @@ from sbae_tf.config import Branch
 
 
 class ByInputs(Aggregation):
-  """Disjoint towers, on each of which there may be several heads."""
+  """Disjoint towers, on each of which there may be several heads.
+
+  Attributes:
+    tower_channels: the inputs of each tower.
+    tower_of: for each branch the index of its tower.
+  """
 
   def __init__(self, branches: Sequence[Branch], build_tower: TowerBuilder) -> None:
-    seen = list(dict.fromkeys(branch.inputs for branch in branches))
-    self._tower_of = [seen.index(branch.inputs) for branch in branches]
+    self.tower_channels = tuple(dict.fromkeys(branch.inputs for branch in branches))
+    self.tower_of = tuple(self.tower_channels.index(branch.inputs) for branch in branches)
     self.towers = tuple(
-      build_tower(len(inputs), f"tower_{''.join(inputs)}_{i}") for i, inputs in enumerate(seen)
+      build_tower(len(channels), f"tower_{''.join(channels)}_{i}")
+      for i, channels in enumerate(self.tower_channels)
     )
 
   def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     features: dict[int, Features] = {}
-    for index, x in zip(self._tower_of, inputs):
+    for index, x in zip(self.tower_of, inputs):
       if index not in features:
         features[index] = self.towers[index](x, training=training)
-    return tuple(features[index] for index in self._tower_of)
+    return tuple(features[index] for index in self.tower_of)
 
   def merge(self, features: Sequence[Features]) -> dict[str, tf.Tensor]:
-    of_towers = [features[self._tower_of.index(index)] for index in range(len(self.towers))]
+    of_towers = [features[self.tower_of.index(index)] for index in range(len(self.towers))]
     return {name: tf.concat([f[name] for f in of_towers], axis=-1) for name in of_towers[0]}
 
 

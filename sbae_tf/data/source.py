@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -86,6 +86,13 @@ class Source:
   def planes(self) -> int:
     """The planes of 8 bits that inputs have: 3, and those of what lies beside the images."""
     return 3 if self.beside is None else 3 + self.beside.planes
+
+  @property
+  def identity(self) -> Iterator[str]:
+    """The texts that say which inputs these are: the names, and where what lies beside them is."""
+    yield from self.names
+    if self.beside is not None:
+      yield self.beside.pattern
 
   def subset(self, indices: np.ndarray, description: str) -> Source:
     """The images at `indices`, with their labels, in that order.
