@@ -24,6 +24,7 @@ INSTALL_REQUIRES = {
     "scikit-image",  # It and scikit-learn hold the photographs of the quick start.
     "scikit-learn",
     "tensorflow-datasets",
+    "tifffile",  # scikit-image requires it, too.
   ],
   TF_2_15: [
     "tensorflow>=2.15,<2.16",

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from sbae_tf import pairing
 from sbae_tf.colorizer import Colorizer
 from sbae_tf.data import photographs
 from sbae_tf.data.pipeline import evaluation_dataset
@@ -203,7 +204,10 @@ def _take(request: Request, encoder: Encoder, *, image_size: int) -> _Photograph
   wanted = _CHECKED + calibrated
   if request.data:
     # Weights say how often training sees each part; here every photograph counts once.
-    source = dataclasses.replace(open_source(request.data), shares=())
+    beside = pairing.beside(encoder.config, pattern=request.beside or None)
+    source = dataclasses.replace(open_source(request.data, beside=beside), shares=())
+  elif encoder.color.bands:
+    raise ValueError("Expected --data: the encoder takes bands beside photographs to check it on.")
   else:
     source = photographs.build("heldout")
   indices = np.unique(np.linspace(0, len(source) - 1, wanted).astype(np.int64))
@@ -214,7 +218,7 @@ def _take(request: Request, encoder: Encoder, *, image_size: int) -> _Photograph
     skipped=Skipped(len(indices), limit=1.0),  # Those that can be read do.
     max_pixels=encoder.config.data.max_pixels,
   )
-  nothing = np.zeros((0, image_size, image_size, 3), np.uint8)
+  nothing = np.zeros((0, image_size, image_size, encoder.color.planes), np.uint8)
   images = np.concatenate([nothing, *(batch["image"].numpy() for batch in dataset)])
   least = 2 if calibrated else 1
   if len(images) < least:

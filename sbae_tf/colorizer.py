@@ -75,6 +75,8 @@ class Colorizer(tf.Module):
 def _colorizing_branch(model: PretrainModel) -> int:
   """The index of the first branch that predicts color from lightness and can be decoded."""
   color, config = model.encoder.color, model.config
+  if color.bands:
+    raise ValueError(f"Color space '{color.name}' cannot colorize: it takes bands, too.")
   names = {channel.name for channel in color.channels}
   lightness = _lightness(color)
   found = [

@@ -13,11 +13,14 @@ import ast
 import dataclasses
 import json
 import math
+import re
 import types
 from collections.abc import Mapping
 from typing import Any
 
 _STRATEGIES = ("default", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
+
+_PLACEHOLDERS = ("{stem}", "{name}", "{folder}")  # Of the path of what lies beside a photograph.
 
 Json = Any  # str, int, float, bool, None, and lists and mappings of these.
 
@@ -204,6 +207,11 @@ class DataConfig:
     "several as '3:PATH; 1:PATH' with weights, or without. Empty: the embedded ones.",
     flag="data",
   )
+  beside: str = _field(
+    "",
+    "Files of bands that lie beside each photograph, for a color space that takes some: paths from "
+    "its folder, such as '../depth/{stem}.png'; several with ';' between them.",
+  )
   heldout_path: str = _field("", "The same for the held-out loss; empty: a part of --data.")
   heldout_fraction: float = _field(0.1, "Part of --data held out where no --data.heldout_path.")
   heldout_limit: int = _field(1024, "At most so many held-out photographs are looked at.")
@@ -251,6 +259,22 @@ class DataConfig:
         f"Expected `data.max_skipped` between 0 and 1. Received: {self.max_skipped}."
       )
     _check_not_negative("data.parallel_calls", self.parallel_calls)
+    _check_beside(self)
+
+
+def _check_beside(data: DataConfig) -> None:
+  for path in data.beside.split(";") if data.beside else ():
+    unknown = set(re.findall(r"\{.*?\}", path)) - set(_PLACEHOLDERS)
+    if unknown or not any(placeholder in path for placeholder in ("{stem}", "{name}")):
+      raise ValueError(
+        "Expected `data.beside` to be paths with {stem} or {name}, and no more in braces than "
+        f"{', '.join(_PLACEHOLDERS)}. Received: {data.beside}."
+      )
+  if data.beside and data.service:
+    raise ValueError(
+      "Expected no `data.service` with `data.beside`: what lies beside photographs is read by the "
+      f"process that trains. Received: {data.service}."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,6 +102,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     help="as sbae_tf.pretrain takes it: a folder, glob, list.txt of paths, zip or tar, TFRecords, "
     "or tfds:NAME[:SPLIT]; several with ';' between them",
   )
+  add(
+    "--beside",
+    metavar="PATTERN",
+    help="where the bands lie that the encoder takes beside photographs; default: as in training",
+  )
   add("--out", required=True, metavar="FOLDER", help="a new folder, or one to go on with")
   add(
     "--features",
@@ -162,19 +167,23 @@ def _embed(flags: argparse.Namespace, interrupts: Interrupts) -> None:
   from sbae_tf.embedding_folder import EmbeddingFolder
   from sbae_tf.embedding_manifest import FolderError
   from sbae_tf.feature_extractor import FeatureExtractor
+  from sbae_tf.pairing import beside_of_saved_model
 
   encoder = os.path.expanduser(flags.encoder)
+  encoder = encoder if "://" in encoder else os.path.abspath(encoder)
   folder = EmbeddingFolder(flags.out)
   try:
+    beside = beside_of_saved_model(encoder, pattern=flags.beside)
     extractor = FeatureExtractor(
-      encoder if "://" in encoder else os.path.abspath(encoder),
+      encoder,
       features=[name for name in flags.features.split(",") if name],
       maps=flags.maps,
       dtype=flags.dtype,
       signature=flags.signature,
       image_size=flags.image_size,
+      planes=3 if beside is None else 3 + beside.planes,
     )
-    source = open_source(flags.data, labels=flags.labels)
+    source = open_source(flags.data, labels=flags.labels, beside=beside)
     print(source.description, file=sys.stderr)
     manifest = embedder.describe(
       source,

@@ -64,7 +64,7 @@ def describe(
   settings = Settings(
     data=data,
     photographs=len(source),
-    names_sha256=_sha256(_encoded(source.names)),
+    names_sha256=_sha256(_encoded(source.identity)),
     labels_sha256=labels_sha256,
     max_pixels=max_pixels,
     encoder_sha256=extractor.checksum,

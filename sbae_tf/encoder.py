@@ -92,7 +92,8 @@ class Encoder(tf.Module):
     """The representation of photographs.
 
     Args:
-      images: (B, H, W, 3) uint8 sRGB; H and W multiples of `stride`.
+      images: (B, H, W, 3) uint8 sRGB; H and W multiples of `stride`. With a color space that has
+        bands (B, H, W, S), as its `encode` takes them.
       training: whether batch normalization uses the batch.
 
     Returns:
@@ -101,7 +102,8 @@ class Encoder(tf.Module):
       last map's pixels, (B, C) float32.
 
     Raises:
-      ValueError: `images` is not uint8 (B, H, W, 3), or the stride does not divide its size.
+      ValueError: `images` is not as the color space takes it, or the stride does not divide its
+        size.
     """
     values = self._values(images)
     maps = [

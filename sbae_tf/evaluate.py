@@ -30,6 +30,7 @@ from sbae_tf.failures import RunError
 from sbae_tf.interrupts import Interrupted, Interrupts
 
 if TYPE_CHECKING:
+  from sbae_tf.data.beside import Beside
   from sbae_tf.evaluation.labelled import Labelled
   from sbae_tf.evaluation.subject import Subject
 
@@ -144,6 +145,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     help="photographs of the same classes to test them on; default: a fifth of every class of "
     "--data, the same one for every --seed",
   )
+  add(
+    "--beside",
+    metavar="PATTERN",
+    help="where the bands lie that the encoder takes beside photographs; default: as in training",
+  )
   add("--out", required=True, metavar="FOLDER", help="a new folder, or one to go on with")
   add(
     "--protocol",
@@ -189,8 +195,8 @@ def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, comm
   """Runs what is not there yet, and tells what is."""
   from sbae_tf.evaluation import runner
 
-  subject = _subject(flags)
-  train, test = _photographs(flags, classes=runner.needs_classes(protocols))
+  subject, beside = _subject(flags)
+  train, test = _photographs(flags, beside, classes=runner.needs_classes(protocols))
   report = runner.evaluate(
     subject,
     train,
@@ -214,33 +220,42 @@ def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, comm
   print(f"Report: {out}/report.html")
 
 
-def _subject(flags: argparse.Namespace) -> Subject:
-  from sbae_tf import trained
+def _subject(flags: argparse.Namespace) -> tuple[Subject, Beside | None]:
+  """The encoder, and what it takes beside photographs."""
+  from sbae_tf import pairing, trained
   from sbae_tf.evaluation import subject
 
   if flags.workdir is None:
     path = os.path.expanduser(flags.encoder)
-    return subject.of_saved_model(
-      path if "://" in path else os.path.abspath(path),
+    path = path if "://" in path else os.path.abspath(path)
+    beside = pairing.beside_of_saved_model(path, pattern=flags.beside)
+    planes = 3 if beside is None else 3 + beside.planes
+    saved_model = subject.of_saved_model(
+      path,
       name=flags.encoder,
       signature=flags.signature,
       image_size=flags.image_size,
+      planes=planes,
     )
+    return saved_model, beside
   if flags.signature != "serving_default":
     raise _UsageError("--signature is one of --encoder: a run has none before it is exported")
   checkpoint = flags.checkpoint or "best"
   model, provenance = trained.load_model(os.path.expanduser(flags.workdir), checkpoint=checkpoint)
   name = f"{flags.workdir}, {checkpoint} checkpoint of step {provenance.steps:,}"
-  return subject.of_encoder(model.encoder, name=name, image_size=flags.image_size)
+  live = subject.of_encoder(model.encoder, name=name, image_size=flags.image_size)
+  return live, pairing.beside(model.config, pattern=flags.beside)
 
 
-def _photographs(flags: argparse.Namespace, *, classes: bool) -> tuple[Labelled, Labelled]:
+def _photographs(
+  flags: argparse.Namespace, beside: Beside | None, *, classes: bool
+) -> tuple[Labelled, Labelled]:
   """Those to train on and to test on."""
   from sbae_tf.evaluation.labelled import open_labelled, split
 
-  data = open_labelled(flags.data, classes=classes)
+  data = open_labelled(flags.data, classes=classes, beside=beside)
   if flags.test is not None:
-    test = open_labelled(flags.test, classes=classes)
+    test = open_labelled(flags.test, classes=classes, beside=beside)
     _say(f"Training on {data.source.description}; testing on {test.source.description}")
     return data, test
   kept, held = split(data.labels, _HELD_OUT, seed=0)

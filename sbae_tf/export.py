@@ -55,6 +55,8 @@ def export_encoder(
     divides;
   - `from_bytes` takes `encoded`, (B,) strings: whole files of the kinds that
     `sbae_tf.encoded_images` names, cut and resized as in evaluation;
+  - with bands beside photographs there is no `from_bytes`, and `images` are (B, H, W, S), a plane
+    of 8 bits more for each;
   - one a tower, such as `L` and `ab`, takes what `serving_default` takes (of a shared tower one for
     each group of channels that a branch sees of it).
 
@@ -76,7 +78,7 @@ def export_encoder(
     ours.assign(trained)
   copy = model.encoder
   side = encoder.config.data.image_size
-  features = copy(tf.zeros((1, side, side, 3), tf.uint8))
+  features = copy(tf.zeros((1, side, side, copy.color.planes), tf.uint8))
   facts = _facts(model, copy, {name: value.shape[1:] for name, value in features.items()})
   _write(
     lambda assets: ServedEncoder(copy, assets),
@@ -215,6 +217,7 @@ def _facts(model: PretrainModel, saved: tf.Module, features: Mapping[str, tf.Ten
       if isinstance(task, Classification)
     },
     versions=_versions(),
+    bands=model.encoder.color.band_names,
   )
 
 

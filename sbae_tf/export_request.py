@@ -54,6 +54,7 @@ class Request:
     checkpoint: `best` or `newest`, of `workdir`.
     quantize: `none`, `float16` or `int8`, for TFLite.
     data: photographs to check on, and to calibrate by; empty for the embedded ones.
+    beside: where the bands lie that the encoder takes beside photographs; empty: as in training.
     image_size: S of TFLite and ONNX; 0 for the size of the training.
     onnx_python: the interpreter that has tf2onnx and onnxruntime.
   """
@@ -65,6 +66,7 @@ class Request:
   checkpoint: str = "best"
   quantize: str = "none"
   data: str = ""
+  beside: str = ""
   image_size: int = 0
   onnx_python: str = sys.executable
 
@@ -120,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     metavar="SPEC",
     help="photographs to check on, as sbae_tf.pretrain takes them, and with --quantize=int8 others "
     "of them to take the maps' ranges from; default: embedded photographs, not for int8",
+  )
+  add(
+    "--beside",
+    default="",
+    metavar="PATTERN",
+    help="where the bands lie that the encoder takes beside photographs; default: as in training",
   )
   add(
     "--image_size",

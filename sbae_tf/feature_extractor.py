@@ -40,6 +40,7 @@ class FeatureExtractor:
     dtype: str = "float32",
     signature: str = "serving_default",
     image_size: int | None = None,
+    planes: int = 3,
   ) -> None:
     """Loads a SavedModel, and runs it once.
 
@@ -52,6 +53,7 @@ class FeatureExtractor:
       signature: which, such as `L` for one tower of an encoder of this package.
       image_size: S; None for that of the SavedModel's `assets/config.json`, or the only one that
         its signature takes.
+      planes: P, of the photographs: 3, and those of bands that lie beside them.
 
     Raises:
       ValueError: it is no such SavedModel, a name is unknown (lists the right ones), or it takes
@@ -62,7 +64,7 @@ class FeatureExtractor:
     self.path, self.signature, self.maps, self.dtype = path, signature, maps, dtype
     self.loaded = _load(path)  # Kept, for it owns the weights.
     self._function = _signature(self.loaded, path, signature)
-    self._input = _input(self._function, path, signature)
+    self._input = _input(self._function, path, signature, planes)
     self.image_size = image_size or _image_size(path, self._input)
     outputs = self._function.structured_outputs
     if features is None:
@@ -75,14 +77,13 @@ class FeatureExtractor:
       )
     self._features = tuple(dict.fromkeys(features))
     side = self.image_size
-    if not self._input.shape.is_compatible_with((None, side, side, 3)):
+    self._images = tf.TensorSpec((None, side, side, planes), tf.uint8)
+    if not self._input.shape.is_compatible_with(self._images.shape):
       raise ValueError(
         f"The SavedModel in {path} takes no photographs of {side} x {side} pixels, but "
         f"{self._input.shape}. Give another --image_size."
       )
-    self._extract = tf.function(
-      self._chosen, input_signature=[tf.TensorSpec((None, side, side, 3), tf.uint8)]
-    )
+    self._extract = tf.function(self._chosen, input_signature=[self._images])
     self.shapes = self._try(path)
     self.checksum = _checksum(path)
 
@@ -90,7 +91,7 @@ class FeatureExtractor:
     """The features of photographs.
 
     Args:
-      images: (B, S, S, 3) uint8.
+      images: (B, S, S, P) uint8.
 
     Returns:
       (B, *shapes[name]) of `dtype` under each name.
@@ -110,7 +111,7 @@ class FeatureExtractor:
     """The features' shapes: those of a photograph, for a signature need not tell them."""
     side = self.image_size
     try:
-      features = self(tf.zeros((1, side, side, 3), tf.uint8))
+      features = self(tf.zeros((1, *self._images.shape[1:]), tf.uint8))
     except (tf.errors.OpError, ValueError) as error:
       raise ValueError(
         f"The SavedModel in {path} takes no photographs of {side} x {side} pixels "
@@ -160,18 +161,19 @@ def _signature(loaded: Any, path: str, name: str) -> Any:
   return signatures[name]
 
 
-def _input(function: Any, path: str, name: str) -> tf.TensorSpec:
+def _input(function: Any, path: str, name: str, planes: int) -> tf.TensorSpec:
   """The signature's only input, checked to be photographs."""
   positional, named = function.structured_input_signature
   specs = [
     tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in named.items()
   ]  # The spec's own name may be another.
   shape = specs[0].shape if len(specs) == 1 and not positional else None
-  if shape is None or specs[0].dtype != tf.uint8 or not shape.is_compatible_with([None] * 3 + [3]):
+  wanted = [None, None, None, planes]
+  if shape is None or specs[0].dtype != tf.uint8 or not shape.is_compatible_with(wanted):
     found = "; ".join(f"{spec.name} {spec.shape} {spec.dtype.name}" for spec in specs)
     raise ValueError(
       f"Expected signature '{name}' of the SavedModel in {path} to take photographs, uint8 "
-      f"(B, H, W, 3). It takes: {found}. Change --signature."
+      f"(B, H, W, {planes}). It takes: {found}. Change --signature."
     )
   if shape.rank is not None and shape[0] is not None:
     raise ValueError(

@@ -21,10 +21,13 @@ class Batch(NamedTuple):
       branch's task makes V of each photograph.
     targets: as the branch's task makes them; for classification (B, h, w) int32 bins, or
       (B, h, w, K) float32 shares of them.
+    known: (B, h, w) float32, the part of each square of the small map in which all target channels
+      have a value; empty where color has no bands, for then all have.
   """
 
   inputs: tuple[tf.Tensor, ...]
   targets: tuple[tf.Tensor, ...]
+  known: tuple[tf.Tensor, ...] = ()
 
 
 class PretrainModel(tf.Module):
@@ -64,21 +67,39 @@ class PretrainModel(tf.Module):
       for i, (task, maps) in enumerate(zip(self.tasks, features))
     ]
 
-  def target_values(self, values: tf.Tensor) -> tuple[tf.Tensor, ...]:
+  def target_values(
+    self, values: tf.Tensor, known: tf.Tensor | None = None
+  ) -> tuple[tf.Tensor, ...]:
     """Each branch's target channels on the small map: means over the stride's squares.
 
     Args:
       values: (B, H, W, C) float32, all channels in native units.
+      known: where they have a value, as the color space's `known` gives it.
 
     Returns:
       For each branch (B, h, w, len(targets)) float32 in native units.
     """
-    small = self._small(values)
+    small = self._small(values, known)
     return tuple(self.encoder.color.slice(small, branch.targets) for branch in self.config.branches)
 
-  def _small(self, values: tf.Tensor) -> tf.Tensor:
+  def _small(self, values: tf.Tensor, known: tf.Tensor | None) -> tf.Tensor:
+    """Means over squares, of what is known; where nothing is, of what stands in for it."""
+    mean = self._mean(values)
+    if known is None:
+      return mean
+    part = self._mean(known)
+    return tf.where(part > 0, self._mean(values * known) / tf.maximum(part, 1e-6), mean)
+
+  def _mean(self, values: tf.Tensor) -> tf.Tensor:
     stride = self.encoder.stride
     return tf.nn.avg_pool2d(values, stride, stride, "VALID")
+
+  def _known(self, known: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
+    """Each branch's `Batch.known` from (B, H, W, C)."""
+    if known is None:
+      return ()
+    slices = (self.encoder.color.slice(known, branch.targets) for branch in self.config.branches)
+    return tuple(self._mean(tf.reduce_min(part, -1, keepdims=True))[..., 0] for part in slices)
 
   @property
   def draws(self) -> bool:
@@ -102,7 +123,7 @@ class PretrainModel(tf.Module):
     """Each branch's views of photographs: these themselves where its task makes none.
 
     Args:
-      images: (B, H, W, 3) uint8 sRGB.
+      images: (B, H, W, S) uint8, as the color space takes them.
       seed: as for `prepare`.
 
     Raises:
@@ -131,7 +152,7 @@ class PretrainModel(tf.Module):
     in the step and in a `tf.data` graph.
 
     Args:
-      images: (B, H, W, 3) uint8 sRGB.
+      images: (B, H, W, S) uint8, as the color space takes them.
       seed: (2,) int64, for views; None where no task makes any.
 
     Raises:
@@ -139,16 +160,18 @@ class PretrainModel(tf.Module):
     """
     color = self.encoder.color
     inputs, targets = [], []
+    known = color.known(images)
     converted: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}  # Of each view, which branches share.
     views = self.views(images, seed)
     for branch, task, view in zip(self.config.branches, self.tasks, views):
       if id(view) not in converted:
         values = color.encode(view)
-        converted[id(view)] = values, self._small(values)
+        # Of views of their own tasks: with bands there are none.
+        converted[id(view)] = values, self._small(values, known)
       values, small = converted[id(view)]
       inputs.append(color.scale(values, branch.inputs))
       targets.append(task.target(color.slice(small, branch.targets)))
-    return Batch(tuple(inputs), tuple(targets))
+    return Batch(tuple(inputs), tuple(targets), self._known(known))
 
   def outputs(self, inputs: tuple[tf.Tensor, ...], *, training: bool) -> tuple[tf.Tensor, ...]:
     """Each branch's prediction from its inputs: (B, h, w, K) float32, or what its head makes."""
@@ -173,10 +196,13 @@ class PretrainModel(tf.Module):
       ValueError: a task corrupts inputs, and there is no seed.
     """
     outputs = self.outputs(self.corrupted(batch.inputs, seed), training=training)
+    # Only where there are bands: tasks that know nothing of them serve everywhere else.
+    known: list[tuple[tf.Tensor, ...]] = [(part,) for part in batch.known]
+    known = known or [()] * len(self.tasks)
     return {
-      name: task.loss(target, output)
-      for name, task, target, output in zip(
-        self.config.branch_names, self.tasks, batch.targets, outputs
+      name: task.loss(target, output, *part)
+      for name, task, target, output, part in zip(
+        self.config.branch_names, self.tasks, batch.targets, outputs, known
       )
     }
 

@@ -30,6 +30,12 @@ class Provenance:
 
 UNKNOWN = Provenance()
 
+_BANDS = """
+Planes of bands have 0 where there is no value; levels 1 to 255 are the channel's range. In sbae_tf
+`load_encoder("FOLDER").color.levels(bands)` makes them of what a file holds, (H, W, N), such as
+depth in mm: of whole frames, before they are cropped.
+"""
+
 _NUMBERS = """\
 `embedding` is the mean over the last feature map's pixels. All are those of the live encoder: in
 float32 on one machine within 1e-5 of the largest number of the map.
@@ -48,6 +54,7 @@ class Facts:
     towers: the signatures that are one tower alone, by name, to the channels that it sees.
     chance: a branch's name to the loss of a head that knows nothing, for classifications.
     versions: of Python and packages, by name.
+    bands: the channels that lie beside photographs, a plane of 8 bits each.
   """
 
   parameters: int
@@ -56,6 +63,7 @@ class Facts:
   towers: Mapping[str, str]
   chance: Mapping[str, float]
   versions: Mapping[str, str]
+  bands: Sequence[str] = ()
 
 
 def encoder_card(
@@ -75,6 +83,10 @@ def encoder_card(
     (f"`{name}`", "as `serving_default`", f"features of one tower, which sees {channels} alone")
     for name, channels in facts.towers.items()
   ]
+  images = f"(B, H, W, {3 + len(facts.bands)}) uint8{_planes(facts.bands)}"
+  from_bytes = """\
+features = encoder.signatures["from_bytes"](encoded=files)     # files (B,) string
+"""
   usage = f"""\
 Turns photographs into features. Needs TensorFlow and nothing else.
 
@@ -82,27 +94,27 @@ Turns photographs into features. Needs TensorFlow and nothing else.
 import tensorflow as tf
 
 encoder = tf.saved_model.load("FOLDER")
-features = encoder(images)                     # images (B, H, W, 3) uint8 sRGB
+features = encoder(images)                     # images {images}
 features["embedding"]                          # (B, {facts.features["embedding"][0]}) float32
-features = encoder.signatures["from_bytes"](encoded=files)     # files (B,) string
-```
-
+{"" if facts.bands else from_bytes}```
+{_BANDS if facts.bands else ""}
 Fine-tuning: `encoder(images, training=True)` with `encoder.trainable_variables`, or in Keras
 `tensorflow_hub.KerasLayer("FOLDER", trainable=True, output_key="embedding")`.
 """
+  encoded = (
+    "`from_bytes`",
+    "`encoded`, (B,) string: whole JPEG, PNG, BMP or GIF files of any size",
+    f"all features, of the central square, resized to {side} x {side}",
+  )
   signatures = _table(
     ("signature", "takes", "gives"),
     [
       (
         "`serving_default`",
-        f"`images`, (B, H, W, 3) uint8 sRGB; H and W multiples of {stride}",
+        f"`images`, {images}; H and W multiples of {stride}",
         "all features",
       ),
-      (
-        "`from_bytes`",
-        "`encoded`, (B,) string: whole JPEG, PNG, BMP or GIF files of any size",
-        f"all features, of the central square, resized to {side} x {side}",
-      ),
+      *([] if facts.bands else [encoded]),
       *towers,
     ],
   )
@@ -112,7 +124,10 @@ Fine-tuning: `encoder(images, training=True)` with `encoder.trainable_variables`
   )
   limits = [
     "Not a classifier: features are for a model on top, or for comparison.",
-    "WebP, TIFF, CMYK and other files that TensorFlow does not decode are an error that says so.",
+    "There is no signature `from_bytes`: a photograph's file has no bands."
+    if facts.bands
+    else "WebP, TIFF, CMYK and other files that TensorFlow does not decode are an error that says "
+    "so.",
     *_limits(config, provenance),
   ]
   return _card(
@@ -210,6 +225,11 @@ def _limits(config: PretrainConfig, provenance: Provenance) -> list[str]:
   elif not config.data.path:
     limits.append("Trained on the few embedded photographs: to try things out, not to be used.")
   return limits
+
+
+def _planes(bands: Sequence[str]) -> str:
+  """What the planes of an image are."""
+  return f": R, G, B, {', '.join(bands)}" if bands else " sRGB"
 
 
 def _predictions(config: PretrainConfig) -> str:

@@ -36,7 +36,7 @@ class Photographs:
   """What a probe is made with, decoded.
 
   Attributes:
-    images: (N, S, S, 3) uint8.
+    images: (N, S, S, P) uint8.
     labels: (N,) int32 in [0, classes).
     tested: (N,) bool, of those that are classified; the others are their possible neighbors.
     classes: how many there are.
@@ -216,7 +216,7 @@ def _read(
     skipped=skipped,
     max_pixels=config.data.max_pixels,
   )
-  images = np.empty((len(data), size, size, 3), np.uint8)
+  images = np.empty((len(data), size, size, data.source.planes), np.uint8)
   index = np.empty(len(data), np.int64)
   count = 0
   try:

@@ -24,6 +24,7 @@ def filters(encoder: Encoder) -> np.ndarray:
 
   A filter is shown as the color that its weights mean: the tower's input channels swing about the
   middle of their range, up to its ends for the filter's largest weight; the others stay there.
+  Bands are shown as red, green and blue.
 
   Args:
     encoder: the encoder.
@@ -42,7 +43,7 @@ def filters(encoder: Encoder) -> np.ndarray:
       channel = color.channels[index]
       half = (channel.high - channel.low) / 2
       values[..., index] = (channel.high + channel.low) / 2 + scaled[..., c] * half
-    images = _to_uint8(color.decode(tf.constant(values)))
+    images = _picture(color, values, channels)
     zoom = max(1, _FILTER_SIDE // images.shape[1])
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     columns = math.ceil(math.sqrt(len(images)))
@@ -58,26 +59,29 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
   each branch the views that its task makes; its input if the task corrupts it; its prediction
   alone, and together with its input, in color, where it predicts other channels. Predictions are
   decoded by the task (for classification the annealed mean) and enlarged bilinearly from the small
-  map; channels that a picture does not show stay neutral.
+  map; channels that a picture does not show stay neutral. Bands are shown as red, green and blue,
+  black where they have no value.
 
   Args:
     model: the model.
-    images: (B, H, W, 3) uint8, H and W multiples of the stride.
+    images: (B, H, W, S) uint8 as the color space takes them, H and W multiples of the stride.
 
   Returns:
     (height, width, 3) uint8.
   """
   seed = tf.constant([0, 0], tf.int64)  # The same views and noise each time.
-  values = model.encoder.color.encode(images)
+  color = model.encoder.color
+  values, known = color.encode(images), color.known(images)
   seen = model.corrupted(model.prepare(images, seed).inputs, seed)
   outputs = model.outputs(seen, training=False)
-  small = model.target_values(values)
-  columns = [("photograph", images.numpy())]
+  small = model.target_values(values, known)
+  columns = [("photograph", images.numpy()[..., :3])]
   groups = [g for b in model.config.branches for g in (b.inputs, b.targets)]
   for group in dict.fromkeys(groups):
-    columns.append(
-      (group_name(group), _render(model, {group: model.encoder.color.slice(values, group)}))
-    )
+    shown = _render(model, {group: color.slice(values, group)})
+    if known is not None:
+      shown = shown * color.slice(known, group).numpy().min(-1, keepdims=True).astype(np.uint8)
+    columns.append((group_name(group), shown))
   views = model.views(images, seed)
   captions = model.config.branch_names
   for i, (branch, task) in enumerate(zip(model.config.branches, model.tasks)):
@@ -86,7 +90,7 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
       pieces = np.split(views[i].numpy(), len(views[i]) // len(images))
       columns += [(f"view {number}", piece) for number, piece in enumerate(pieces, 1)]
     if task.corrupts:
-      noisy = _native(model.encoder.color, seen[i], branch.inputs)
+      noisy = _native(color, seen[i], branch.inputs)
       columns.append((f"{name} as seen", _render(model, {branch.inputs: noisy})))
     decoded = task.decode(outputs[i], small[i])
     if decoded is None:
@@ -94,8 +98,9 @@ def panel(model: PretrainModel, images: tf.Tensor) -> np.ndarray:
     predicted = tf.image.resize(decoded, images.shape[1:3], "bilinear")
     alone = _render(model, {branch.targets: predicted})
     columns.append((f"{captions[i]}: {group_name(branch.targets)}", alone))
-    if not set(branch.inputs) <= set(branch.targets):
-      given = model.encoder.color.slice(values, branch.inputs)
+    both_sides = {*branch.inputs, *branch.targets}
+    if not set(branch.inputs) <= set(branch.targets) and not both_sides & set(color.band_names):
+      given = color.slice(values, branch.inputs)
       both = _render(model, {branch.inputs: given, branch.targets: predicted})
       columns.append((f"with {name}", both))
   return _beside([_with_caption(_grid([[i] for i in column]), name) for name, column in columns])
@@ -110,8 +115,9 @@ def _native(color: ColorSpace, scaled: tf.Tensor, names: Sequence[str]) -> tf.Te
 
 
 def _neutral(color: ColorSpace, shape: Sequence[int]) -> np.ndarray:
-  """(*shape, C) float32: mid-gray in every channel."""
-  gray = color.encode(tf.fill((1, 1, 1, 3), tf.constant(119, tf.uint8)))  # L = 50
+  """(*shape, C) float32: mid-gray in every channel, bands in the middle of their ranges."""
+  levels = [119] * 3 + [0] * color.bands  # L = 50
+  gray = color.encode(tf.constant(levels, tf.uint8, (1, 1, 1, color.planes)))
   return np.broadcast_to(gray.numpy()[0, 0, 0], (*shape, gray.shape[-1])).copy()
 
 
@@ -122,7 +128,21 @@ def _render(model: PretrainModel, groups: dict[tuple[str, ...], tf.Tensor]) -> n
   values = _neutral(color, some.shape[:3])
   for names, group in groups.items():
     values[..., color.indices(names)] = group.numpy()
-  return _to_uint8(color.decode(tf.constant(values)))
+  return _picture(color, values, [name for names in groups for name in names])
+
+
+def _picture(color: ColorSpace, values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+  """(B, H, W, C) in native units to (B, H, W, 3) uint8 of the channels of these names.
+
+  Bands alone are red, green and blue, one of them gray; beside others they are not seen.
+  """
+  if not set(names) <= set(color.band_names):
+    return _to_uint8(color.decode(tf.constant(values)))
+  levels = (color.scale(tf.constant(values), names[:3]) + 1.0) / 2.0
+  if len(names) == 1:
+    levels = tf.repeat(levels, 3, axis=-1)
+  levels = tf.pad(levels, [(0, 0)] * 3 + [(0, 3 - levels.shape[-1])], constant_values=0.5)
+  return _to_uint8(tf.clip_by_value(levels, 0.0, 1.0))
 
 
 def _to_uint8(images: tf.Tensor) -> np.ndarray:

@@ -82,6 +82,13 @@ _RECIPE = PretrainConfig(
 )
 
 
+_DEPTH = "../depth/{stem}.png"
+
+
+_HHA = ("D", "H", "A")
+_FROM_LAB = Branch(_LAB, _HHA, Component("regression"))
+
+
 def _command(name: str, more: str = "") -> str:
   return f"python -m sbae_tf.pretrain --preset={name} --data=PHOTOGRAPHS{more}"
 
@@ -351,6 +358,53 @@ PRESETS = types.MappingProxyType(
       ),
     ),
     **dict(_VARIANTS),
+    "rgbd": Preset(
+      summary="The CVPR paper's on RGB-D: HHA from color, L and ab from HHA. --data.beside: depth.",
+      paper=(
+        f"{_CVPR}, Sec. 4.2. Departs in the heads, single layers on one tower for L and ab; and in "
+        "size and recipe, which it does not tell: split_brain's."
+      ),
+      command=_command("rgbd"),
+      result="Not measured yet.",
+      config=PretrainConfig(
+        data=DataConfig(beside=_DEPTH, image_size=224),
+        color=Component("lab_hha"),
+        branches=(
+          _FROM_LAB,
+          # ab counts 200 times L, in Lab units. SimpleNet's last feature map then gets gradients of
+          # L and ab of a ratio of 0.7 to 1.05 over 120 steps: balanced, as the paper says.
+          Branch(_HHA, ("L",), Component("regression", {"native": True}), weight=1 / 200),
+          Branch(_HHA, ("a", "b"), Component("classification", {"quantizer": "gamut"})),
+        ),
+        backbone=Component("alexnet"),
+        aggregation=Component("by_inputs"),
+        optimizer=Component("sgd", {"momentum": 0.9, "weight_decay": 5e-4}),
+        schedule=Component("step"),
+        learning_rate=0.01,
+        batch_size=256,
+        epochs=90,
+      ),
+    ),
+    "rgbd_96": Preset(
+      summary="The same with SimpleNet at 96 x 96, by the recipe of split_brain_96.",
+      paper=(
+        f"{_CVPR}, Sec. 4.2, in the size of {_REPORT}. L is in [-1, 1], where ab needs no weight "
+        "for gradients of about the size of L's, to which end the paper has its 200."
+      ),
+      command=_command("rgbd_96"),
+      result="Not measured yet.",
+      config=dataclasses.replace(
+        _RECIPE,
+        data=dataclasses.replace(_RECIPE.data, beside=_DEPTH),
+        color=Component("lab_hha"),
+        branches=(
+          _FROM_LAB,
+          Branch(_HHA, ("L",), Component("regression")),
+          Branch(_HHA, ("a", "b")),
+        ),
+        aggregation=Component("by_inputs"),
+      ),
+    ),
   }
 )
 

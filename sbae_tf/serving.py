@@ -21,7 +21,6 @@ from sbae_tf.encoder import Encoder
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
-_IMAGES = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 _ENCODED = tf.TensorSpec((None,), tf.string, name="encoded")
 # Gray or color: of channels that are not known here.
 _GRAY_OR_COLOR = tf.TensorSpec((None, None, None, None), tf.uint8, name="images")
@@ -51,12 +50,18 @@ class ServedEncoder(tf.train.Checkpoint):
   @tf.function(autograph=False)
   def __call__(self, images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
     """As `Encoder.__call__`."""
-    return self.encoder(_checked(images, (3,), self.encoder.stride), training=training)
+    return self.encoder(self._checked(images), training=training)
 
   def make_signatures(self) -> Signatures:
     """The signatures by name; also traces what a call of the loaded object needs."""
-    self.__call__.get_concrete_function(_IMAGES, training=True)
-    signatures = {"serving_default": self.__call__.get_concrete_function(_IMAGES, training=False)}
+    self.__call__.get_concrete_function(self._images, training=True)
+    signatures = {
+      "serving_default": self.__call__.get_concrete_function(self._images, training=False)
+    }
+    for name, index in branch_signatures(self.encoder).items():
+      signatures[name] = self._branch(index)
+    if self.encoder.color.bands:
+      return signatures  # A photograph's file has no bands.
     data = self.encoder.config.data
 
     @tf.function(autograph=False, input_signature=[_ENCODED])
@@ -65,15 +70,19 @@ class ServedEncoder(tf.train.Checkpoint):
         decode_central(encoded, image_size=data.image_size, max_pixels=data.max_pixels)
       )
 
-    signatures["from_bytes"] = from_bytes
-    for name, index in branch_signatures(self.encoder).items():
-      signatures[name] = self._branch(index)
-    return signatures
+    return {**signatures, "from_bytes": from_bytes}
+
+  @property
+  def _images(self) -> tf.TensorSpec:
+    return tf.TensorSpec((None, None, None, self.encoder.color.planes), tf.uint8, name="images")
+
+  def _checked(self, images: tf.Tensor) -> tf.Tensor:
+    return _checked(images, (self.encoder.color.planes,), self.encoder.stride)
 
   def _branch(self, index: int) -> Callable[[tf.Tensor], Mapping[str, tf.Tensor]]:
-    @tf.function(autograph=False, input_signature=[_IMAGES])
+    @tf.function(autograph=False, input_signature=[self._images])
     def branch(images: tf.Tensor) -> dict[str, tf.Tensor]:
-      return self.encoder.branch(_checked(images, (3,), self.encoder.stride), index)
+      return self.encoder.branch(self._checked(images), index)
 
     return branch
 
@@ -140,7 +149,7 @@ def _checked(images: tf.Tensor, channels: tuple[int, ...], stride: int) -> tf.Te
   advice = {
     (3,): "Repeat gray three times: tf.image.grayscale_to_rgb; of four drop alpha: [..., :3]",
     (1, 3): "Of four drop alpha: [..., :3]",
-  }[channels]
+  }.get(channels, "Red, green, blue, and a plane of 8 bits for each band")
   sides = shape[1:3]
   checks = [
     tf.debugging.Assert(

@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from sbae_tf import cluster, config_json, pictures, validation
+from sbae_tf import cluster, config_json, pairing, pictures, validation
 from sbae_tf.agreement import Agreement
 from sbae_tf.checkpoints import Checkpoints, Saved
 from sbae_tf.cluster import Worker
@@ -113,7 +113,7 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
       interrupts.take_back()
       agreement = Agreement(strategy, worker, seconds=min(config.log_seconds, _AGREE_SECONDS))
       _check_same(config, agreement)
-      train, heldout = sources.open_sources(config.data)
+      train, heldout = sources.open_sources(config.data, beside=pairing.beside(config))
       steps_per_epoch = pipeline.steps_per_epoch(train, config.batch_size)
       total = config.steps or config.epochs * steps_per_epoch
       limit = config.data.max_skipped
@@ -531,7 +531,7 @@ def _evaluation_dataset(
 
 
 def _panel_images(config: PretrainConfig, heldout: Source, skipped: Skipped) -> tf.Tensor:
-  """(B, S, S, 3) uint8, evenly over the held-out photographs."""
+  """(B, S, S, P) uint8, evenly over the held-out photographs."""
   count = min(config.panel_images, len(heldout))
   indices = np.linspace(0, len(heldout) - 1, count).astype(np.int64)
   dataset = _evaluation_dataset(config, heldout.subset(indices, "panel"), skipped)

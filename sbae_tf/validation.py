@@ -18,7 +18,8 @@ def validate(config: PretrainConfig) -> None:
   for kind in ("color", "backbone", "aggregation", "optimizer", "schedule"):
     component: Component = getattr(config, kind)
     _check_component(kind, component.name, component.options)
-  channels = tuple(_constant("color", config.color.name, "CHANNELS"))
+  channels = _channels(config.color)
+  _check_beside(config)
   for branch in config.branches:
     _check_component("task", branch.task.name, branch.task.options)
     _check_channels(branch, channels, config.color.name)
@@ -59,6 +60,32 @@ def _constant(kind: str, name: str, constant: str) -> Any:
       f"{kind} '{name}': expected its module {plugin.module} to have a literal {constant}."
     )
   return plugin.constants[constant]
+
+
+def _channels(color: Component) -> tuple[str, ...]:
+  """The names of a color space's channels: its literal, and those that its option names."""
+  channels = tuple(_constant("color", color.name, "CHANNELS"))
+  options = plugins.find("color", color.name).options
+  if "bands" not in options:
+    return channels
+  bands = color.options.get("bands", options["bands"].default)
+  return (*channels, *(band.partition(":")[0].strip() for band in bands.split(",")))
+
+
+def _check_beside(config: PretrainConfig) -> None:
+  """Checks that it is said where that lies which the color space wants beside photographs."""
+  wanted = plugins.find("color", config.color.name).constants.get("BESIDE")
+  if wanted and not config.data.beside:
+    raise ValueError(
+      f"Color space '{config.color.name}' needs {wanted} beside each photograph. Expected "
+      "`data.beside` to say where, such as --data.beside='../depth/{stem}.png'."
+    )
+  for branch in config.branches:
+    if wanted and "VIEWS" in plugins.find("task", branch.task.name).constants:
+      raise ValueError(
+        f"Branch {branch.name}: task '{branch.task.name}' makes views of photographs alone, and "
+        f"color space '{config.color.name}' has more."
+      )
 
 
 def _check_component(kind: str, name: str, options: Mapping[str, Json]) -> None:

@@ -14,6 +14,7 @@ from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig, ProbeC
 # A value other than the default's for every field.
 _OTHER = {
   "data.path": "photographs",
+  "data.beside": "{stem}.png",
   "data.heldout_path": "others",
   "data.heldout_fraction": 0.2,
   "data.heldout_limit": 7,

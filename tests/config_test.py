@@ -251,6 +251,7 @@ _POSITIVES = [0, -1.0, math.nan, math.inf, "much", None]
 _NOT_NEGATIVE = [-1, 0.5, "none", None]
 
 _BAD_DATA = [
+  *[("beside", value) for value in ("depth.png", "{stem}.png;", "{stem}/{channel}.png")],
   *[("heldout_limit", value) for value in _POSITIVE_INTEGERS],
   *[("image_size", value) for value in _POSITIVE_INTEGERS],
   *[("embedded_crops", value) for value in _POSITIVE_INTEGERS],
@@ -332,6 +333,11 @@ def test_pretrain_config_names_a_bad_field(field: str, value: Any) -> None:
   assert "\n" not in str(error.value)
 
 
+def test_a_data_service_reads_nothing_beside_photographs() -> None:
+  with pytest.raises(ValueError, match="Expected no `data.service` with `data.beside`"):
+    DataConfig(beside="{stem}.png", service="grpc://localhost:5050")
+
+
 def test_branches_of_one_name_are_named() -> None:
   with pytest.raises(ValueError, match="or task. Received: L->ab:classification; L->ab:classif"):
     PretrainConfig(branches=(Branch(("L",), ("a", "b")),) * 2)
@@ -385,6 +391,7 @@ def _names(config: type) -> set[str]:
 @pytest.mark.parametrize(
   ("config", "field", "value"),
   [
+    (DataConfig, "beside", "../{folder}_depth/{stem}.png; {name}.npy"),
     (DataConfig, "image_size", 1),
     (DataConfig, "heldout_limit", 1),
     (DataConfig, "embedded_crops", 1),

@@ -46,6 +46,7 @@ _FIELDS = list(_fields())
 # A text other than the default's, and what it is read to.
 _OTHER = {
   "data": ("photographs/*", "photographs/*"),
+  "data.beside": ("../d/{stem}.png", "../d/{stem}.png"),
   "data.heldout_path": ("others", "others"),
   "data.heldout_fraction": ("0.25", 0.25),
   "data.heldout_limit": ("7", 7),
@@ -130,7 +131,9 @@ def test_every_option_has_a_flag(kind: str) -> None:
     plugin = plugins.find(kind, name)
     for key, option in plugin.options.items():
       if plugin.needs is None:
-        config = _config(f"--{kind}.name={name}", f"--{kind}.{key}={option.default}")
+        # Some want something there.
+        beside = ["--data.beside={stem}.png"] if "BESIDE" in plugin.constants else []
+        config = _config(f"--{kind}.name={name}", f"--{kind}.{key}={option.default}", *beside)
         assert getattr(config, kind) == Component(name, {key: option.default})
 
 

@@ -32,7 +32,8 @@ _GPU = {"GPU", "DEFAULT"}
 def _step(config: PretrainConfig) -> tf.types.experimental.ConcreteFunction:
   steps = Steps(config, tf.distribute.get_strategy(), steps_per_epoch=1, steps=1)
   size = config.data.image_size
-  return steps.train.get_concrete_function(tf.TensorSpec((16, size, size, 3), tf.uint8))
+  planes = steps.model.encoder.color.planes
+  return steps.train.get_concrete_function(tf.TensorSpec((16, size, size, planes), tf.uint8))
 
 
 def _nodes(function: tf.types.experimental.ConcreteFunction) -> list[tf.compat.v1.NodeDef]:
@@ -75,6 +76,7 @@ def _on_the_host(node: tf.compat.v1.NodeDef) -> bool:
     pytest.param("simplenet_rgb", "float32", marks=pytest.mark.slow),
     pytest.param("split_brain_96_gamut", "float32", marks=pytest.mark.slow),
     ("denoising_lab", "float32"),
+    ("rgbd_96", "float32"),
     ("simclr", "mixed_float16"),
   ],
 )

@@ -23,7 +23,7 @@ _LAYERS = (
   ("tasks", "embedding_manifest", "encoder"),
   ("formats", "model"),
   ("colorizer", "config_json", "presets", "validation"),
-  ("run_folder", "serving"),
+  ("pairing", "run_folder", "serving"),
   ("agreement", "checkpoints", "embedding_folder", "pictures", "progress", "steps", "strategies"),
   ("embedder", "evaluation", "export", "trained"),
   ("checked_export", "online_probe"),

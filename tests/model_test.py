@@ -208,3 +208,56 @@ def test_a_branch_converts_its_own_views(small_config, images):
   assert model.total(losses).shape == (4,)
   with pytest.raises(ValueError, match="Expected a `seed`"):
     model.prepare(photographs)
+
+
+@pytest.fixture(name="with_band")
+def _with_band(small_config) -> PretrainModel:
+  branches = (
+    Branch(("L", "a", "b"), ("N",), Component("regression")),
+    Branch(("N",), ("L", "a"), Component("regression")),
+  )
+  color = Component("lab_bands", {"bands": "N:0:254"})
+  return PretrainModel(dataclasses.replace(small_config, color=color, branches=branches))
+
+
+def test_what_a_band_misses_is_in_no_mean_and_no_loss(with_band, images):
+  """Written out in NumPy: means of 8 x 8 pixels and the loss, of those pixels that there are."""
+  levels = np.random.default_rng(0).integers(1, 256, (4, 32, 32, 1)).astype(np.uint8)
+  levels[np.random.default_rng(1).random(levels.shape) < 0.4] = 0
+  levels[:, :8] = 0  # No value in the upper squares.
+  levels[3] = 0  # And none at all in the last photograph.
+  batch = with_band.prepare(tf.constant(np.concatenate([images, levels], -1)))
+  blocks = levels.reshape(4, 4, 8, 4, 8)
+  known = blocks > 0
+  part = known.mean((2, 4))
+  np.testing.assert_allclose(batch.known[0], part, atol=1e-6)
+  np.testing.assert_array_equal(batch.known[1], np.ones((4, 4, 4)))
+  values = np.where(known, (blocks - 1) / 127 - 1, 0)  # Scaled from 0..254 to -1..1.
+  means = values.sum((2, 4)) / np.maximum(known.sum((2, 4)), 1)
+  np.testing.assert_allclose(batch.targets[0][..., 0], means, atol=1e-5)
+  # Inputs are in the middle of the range where there is no value.
+  np.testing.assert_allclose(
+    batch.inputs[1][..., 0], np.where(levels > 0, (levels - 1.0) / 127 - 1, 0)[..., 0], atol=1e-5
+  )
+  losses = with_band.losses(batch, training=False)
+  output = with_band.outputs(batch.inputs, training=False)[0].numpy()[..., 0]
+  total = (part * (output - means) ** 2 / 2).sum((1, 2))
+  expected = total[:3] / part.sum((1, 2))[:3]
+  np.testing.assert_allclose(losses["Lab->N"][:3], expected, rtol=1e-5)
+  assert losses["Lab->N"][3] == 0.0 and losses["N->La"][3] > 0
+  values = with_band.encoder.color.encode(np.concatenate([images, levels], -1))
+  known = with_band.encoder.color.known(tf.constant(np.concatenate([images, levels], -1)))
+  small = with_band.target_values(values, known)[0][..., 0]
+  np.testing.assert_allclose(small, means * 127 + 127, atol=1e-3)
+
+
+def test_gradients_are_finite_where_nothing_is_known(with_band, images):
+  empty = np.concatenate([images, np.zeros((4, 32, 32, 1), np.uint8)], -1)
+
+  def step(photographs):
+    with tf.GradientTape() as tape:
+      losses = with_band.losses(with_band.prepare(photographs), training=True)
+      total = tf.reduce_sum(with_band.total(losses))
+    return tape.gradient(total, with_band.trainable_variables)
+
+  assert all(np.isfinite(gradient).all() for gradient in step(tf.constant(empty)))

@@ -75,6 +75,16 @@ def test_the_paper_s_losses_at_both_sizes() -> None:
     assert small == dataclasses.replace(ours, branches=branches)
 
 
+def test_the_paper_s_rgbd() -> None:
+  config = presets.preset("rgbd")
+  assert [str(branch) for branch in config.branches] == [
+    "L,a,b->D,H,A:regression",
+    "0.005*D,H,A->L:regression(native=True)",
+    "D,H,A->a,b:classification(quantizer='gamut')",
+  ]
+  assert (config.color.name, config.aggregation.name) == ("lab_hha", "by_inputs")
+
+
 def test_noise_and_amount_are_flags() -> None:
   arguments = ["--preset=denoising_lab", "--task.noise=gaussian", "--task.amount=0.5"]
   (branch,) = flags.parse(arguments)[0].branches

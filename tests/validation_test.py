@@ -80,7 +80,11 @@ def test_channels_belong_to_the_color_space(color: str, branch: str, channel: st
 
 def test_the_offered_branches_are_valid() -> None:
   for color in plugins.names("color"):
-    config = PretrainConfig(color=Component(color), branches=(Branch(("none",), ("such",)),))
+    config = PretrainConfig(
+      data=DataConfig(beside="{stem}.png"),  # Some want something there.
+      color=Component(color),
+      branches=(Branch(("none",), ("such",)),),
+    )
     offered = _message(config).split("--branches='")[1].rstrip(".").rstrip("'")
     branches = tuple(Branch.parse(part) for part in offered.split(";"))
     validation.validate(dataclasses.replace(config, branches=branches))
@@ -154,6 +158,44 @@ def _with_task(**options: Any) -> PretrainConfig:
 )
 def test_tasks_and_their_quantizers_are_checked(config: PretrainConfig, message: str) -> None:
   assert message in _message(config)
+
+
+def _with_bands(color: str, *branches: str, beside: str = "{stem}.png") -> PretrainConfig:
+  return PretrainConfig(
+    data=DataConfig(beside=beside),
+    color=Component.parse(color),
+    branches=tuple(Branch.parse(branch) for branch in branches or ("L->a,b",)),
+  )
+
+
+@pytest.mark.parametrize(
+  ("config", "message"),
+  [
+    (
+      _with_bands("lab_hha", beside=""),
+      "Color space 'lab_hha' needs depth in mm beside each photograph. Expected `data.beside` to",
+    ),
+    (
+      _with_bands("lab_bands", "L->nir"),
+      "Branch L->nir: color space 'lab_bands' has no channel 'nir', it has L, a, b, N.",
+    ),
+    (
+      _with_bands("lab_bands(bands='nir:0:1,T:0:9')", "L->N"),
+      "no channel 'N', it has L, a, b, nir, T.",
+    ),
+    (_with_bands("lab_bands(bands=3)"), "Expected option 'bands' of color 'lab_bands' to be str."),
+    (
+      _with_bands("lab_hha", "L,D->L,D:contrastive"),
+      "Branch LD->LD: task 'contrastive' makes views of photographs alone",
+    ),
+  ],
+)
+def test_bands_are_checked(config: PretrainConfig, message: str) -> None:
+  assert message in _message(config)
+
+
+def test_bands_are_named_by_an_option() -> None:
+  validation.validate(_with_bands("lab_bands(bands='nir:0:1, T:0:9')", "L,nir->T", "T->nir"))
 
 
 def test_nested_quantizers_are_valid() -> None:

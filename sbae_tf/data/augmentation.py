@@ -198,15 +198,41 @@ def resample(pixels: tf.Tensor, *, image_size: int, factor: tf.Tensor | None = N
   return tf.ensure_shape(tf.cast(image + 0.5, tf.uint8), (image_size, image_size, 3))
 
 
+def resample_levels(pixels: tf.Tensor, *, image_size: int, factor: tf.Tensor) -> tf.Tensor:
+  """`resample` for planes in which 0 says that there is no value: nothing is made of those.
+
+  Where it reduces by a factor it averages values, those that there are; apart from that it takes
+  the nearest, for between two surfaces there is none.
+
+  Args:
+    pixels: (h, w, P) uint8, the window of a `Cut`.
+    image_size: S, the side of the input in pixels.
+    factor: () int32, of the `Cut`.
+
+  Returns:
+    (S, S, P) uint8.
+  """
+  count = image_size * factor
+  middles = (tf.range(count, dtype=tf.float32) + 0.5) / tf.cast(count, tf.float32)
+  for axis in (0, 1):
+    side = tf.shape(pixels)[axis]
+    places = tf.minimum(tf.cast(middles * tf.cast(side, tf.float32), tf.int32), side - 1)
+    pixels = tf.gather(pixels, places, axis=axis)
+  squares = tf.reshape(pixels, (image_size, factor, image_size, factor, pixels.shape[-1]))
+  total = tf.reduce_sum(tf.cast(squares, tf.float32), axis=(1, 3))
+  known = tf.math.count_nonzero(squares, axis=(1, 3), dtype=tf.float32)
+  return tf.cast(tf.math.divide_no_nan(total, known) + 0.5, tf.uint8)
+
+
 def turn(images: tf.Tensor, turned: tf.Tensor) -> tf.Tensor:
   """Mirrors and transposes those images that are to be.
 
   Args:
-    images: (M, S, S, 3) uint8.
+    images: (M, S, S, P) uint8.
     turned: (M, 3) bool, of the `Cut`.
 
   Returns:
-    (M, S, S, 3) uint8.
+    (M, S, S, P) uint8.
   """
   square = images.shape[1:]
 

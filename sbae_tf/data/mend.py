@@ -1,6 +1,7 @@
 """What the fast path left out: decoded by Pillow, or replaced, or dropped.
 
-Runs in Python, in the process that trains, for the few images that need it.
+Runs in Python, in the process that trains, for the few images that need it, and for all of a source
+that has something beside its images.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Mender:
     """Mends a chunk of images, in a graph.
 
     Args:
-      images: (C, S, S, 3) uint8.
+      images: (C, S, S, P) uint8, P the planes of the source.
       ok: (C,) bool, which of them are there.
       position: (C,) int64, theirs in the order.
       index: (C,) int64, theirs in the source.
@@ -66,22 +67,23 @@ class Mender:
     Returns:
       The images, which of them are there now (all, where images are replaced), and their indices.
     """
+    planes = self._source.planes
 
     def one(slot: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
       pixels, chosen = tf.numpy_function(
         self._fetch, [position[slot], index[slot]], (tf.uint8, tf.int64)
       )
-      pixels = tf.ensure_shape(pixels, (None, None, 3))
+      pixels = tf.ensure_shape(pixels, (None, None, planes))
       size, one = tf.shape(pixels)[tf.newaxis, :2], tf.ones((1,), tf.int32)
       part = cut(slot[tf.newaxis], size, one, one)
       top, left, height, width = tf.unstack(part.window[0])
       pixels = pixels[top : top + height, left : left + width]
-      image = augmentation.resample(pixels, image_size=self._image_size, factor=part.factor[0])
+      image = self._resample(pixels, part.factor[0])
       return augmentation.turn(image[tf.newaxis], part.turned)[0], tf.ensure_shape(chosen, ())
 
     def mended() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
       slots = tf.where(~ok)
-      square = (self._image_size, self._image_size, 3)
+      square = (self._image_size, self._image_size, planes)
       fixed, chosen = tf.map_fn(
         one,
         slots[:, 0],
@@ -95,6 +97,15 @@ class Mender:
 
     return tf.cond(tf.reduce_all(ok), lambda: (images, ok, index), mended)
 
+  def _resample(self, pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """(h, w, P) uint8 of a window to (S, S, P)."""
+    size = self._image_size
+    if self._source.beside is None:
+      return augmentation.resample(pixels, image_size=size, factor=factor)
+    photograph = augmentation.resample(pixels[..., :3], image_size=size, factor=factor)
+    levels = augmentation.resample_levels(pixels[..., 3:], image_size=size, factor=factor)
+    return tf.concat([photograph, levels], axis=-1)
+
   def _fetch(self, position: np.int64, index: np.int64) -> tuple[np.ndarray, np.int64]:
     """The pixels of an image or of its replacement, and which one it is; -1 for none."""
     pixels = self._decode(int(index))
@@ -105,11 +116,11 @@ class Mender:
         index = np.int64(self._next_image(int(position)))
         pixels = self._decode(int(index))
     if pixels is None:
-      return np.zeros((1, 1, 3), np.uint8), np.int64(-1)
+      return np.zeros((1, 1, self._source.planes), np.uint8), np.int64(-1)
     return pixels, index
 
   def _decode(self, index: int) -> np.ndarray | None:
-    """(H, W, 3) uint8, or None where the image cannot be read."""
+    """(H, W, P) uint8, or None where the image cannot be read."""
     with self._lock:
       if index in self._broken:
         self._skipped.check()
@@ -117,7 +128,11 @@ class Mender:
     try:
       with tf.device("cpu:0"):
         encoded = self._source.read(tf.constant(index, tf.int64)).numpy()
-      return pillow_decoder.decode(encoded, max_pixels=self._max_pixels)
+      if self._source.beside is None:
+        return pillow_decoder.decode(encoded, max_pixels=self._max_pixels)
+      return self._source.beside.decode(
+        self._source.names[index], encoded, max_pixels=self._max_pixels
+      )
     except tf.errors.OpError as error:
       reason, detail = "missing", first_line(error)
     except UnreadableImage as error:

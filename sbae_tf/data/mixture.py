@@ -20,7 +20,7 @@ def concatenate(sources: Sequence[Source], weights: Sequence[float] | None = Non
   Classes of the same name are one; they come in the order in which the sources first name them.
 
   Args:
-    sources: one or more; none is a mixture itself.
+    sources: one or more; none is a mixture itself. Of all, the same lies beside the images.
     weights: how often an image of each source is drawn, relative to the others (`Source.shares`);
       None: every image as often as any other.
 
@@ -49,6 +49,7 @@ def concatenate(sources: Sequence[Source], weights: Sequence[float] | None = Non
     description=_description(sources, weights),
     remote=any(source.remote for source in sources),
     portable=all(source.portable for source in sources),
+    beside=sources[0].beside,
     shares=() if weights is None else tuple(zip(counts, map(float, weights))),
   )
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import (
   AvifImagePlugin,
   BmpImagePlugin,
+  ExifTags,
   GifImagePlugin,
   Image,
   ImageFile,
@@ -77,6 +79,56 @@ def decode(encoded: bytes, *, max_pixels: int) -> np.ndarray:
   """
   if max_pixels < 1:
     raise ValueError(f"Expected `max_pixels` of at least 1. Received: {max_pixels}")
+  with _opened(encoded, max_pixels) as image:
+    _load_upright(image)
+    return _to_rgb(image)
+
+
+def decode_bands(encoded: bytes, *, max_pixels: int) -> np.ndarray:
+  """Decodes an image to the numbers that it stores, upright.
+
+  Args:
+    encoded: as for `decode`.
+    max_pixels: as for `decode`.
+
+  Returns:
+    (H, W) or (H, W, N), of 8 bits, of 16 or 32, or float32.
+
+  Raises:
+    UnreadableImage: it cannot be decoded, or not without a change: palettes, single bits, and
+      colors of 16 bits.
+  """
+  with _opened(encoded, max_pixels) as image:
+    # Told by how it is to be read; it is forgotten once it is.
+    narrowed = len(image.getbands()) > 1 and ";16" in str(getattr(image, "tile", ""))
+    if narrowed or image.mode in ("1", "P", "PA"):
+      what = "16 bits of several bands" if narrowed else f"mode {image.mode}"
+      raise UnreadableImage("not_an_image", f"Pillow does not keep its numbers: {what}")
+    _load_upright(image)
+    return np.asarray(image)
+
+
+def orientation(encoded: bytes) -> int:
+  """How an image is to be turned: 1 to 8 as in EXIF, 1 (upright) where nothing valid says so."""
+  try:
+    with _identify(encoded)(io.BytesIO(encoded), None) as image:
+      value = image.getexif().get(ExifTags.Base.Orientation, 1)
+  except Exception:  # As when it is turned, whatever is wrong there.
+    return 1
+  return value if value in range(1, 9) else 1
+
+
+def _load_upright(image: Image.Image) -> None:
+  image.load()
+  # In place the turn comes first: what may fail after it only rewrites the EXIF. Before it, EXIF is
+  # whatever a camera, a phone or an editor has left there.
+  with contextlib.suppress(Exception):
+    ImageOps.exif_transpose(image, in_place=True)
+
+
+@contextlib.contextmanager
+def _opened(encoded: bytes, max_pixels: int) -> Iterator[Image.Image]:
+  """An image whose header is read; what goes wrong in the block is an `UnreadableImage`."""
   if not encoded:
     raise UnreadableImage("empty", "No bytes")
   factory = _identify(encoded)
@@ -86,12 +138,7 @@ def decode(encoded: bytes, *, max_pixels: int) -> np.ndarray:
       width, height = image.size
       if width * height > max_pixels:
         raise UnreadableImage("too_large", f"{width} x {height} is more than {max_pixels} pixels")
-      image.load()
-      # In place the turn comes first: what may fail after it only rewrites the EXIF. Before it,
-      # EXIF is whatever a camera, a phone or an editor has left there.
-      with contextlib.suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
-      return _to_rgb(image)
+      yield image
   except UnreadableImage:
     raise
   # Of broken files Pillow raises OSError, SyntaxError, ValueError, struct.error, zlib.error,

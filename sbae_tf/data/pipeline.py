@@ -31,6 +31,7 @@ from sbae_tf.data.source import Source
 MAX_PIXELS = 100_000_000
 
 _CHUNK = 64  # Images, at most.
+_PAIRS = 8  # Images, at most, where all are decoded in Python.
 _READS = 16  # At once, a chunk, where they wait for a network.
 _DRAWS = 64  # Random numbers that a position owns: `augmentation.DRAWS` and some unused.
 
@@ -111,7 +112,8 @@ def train_dataset(
 
   Returns:
     A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32}`; the label is -1 where the
-    image has none. The same arguments give the same batches to the bit, whatever
+    image has none. There are more planes than 3 where something lies beside the images
+    (`Source.planes`). The same arguments give the same batches to the bit, whatever
     `parallel_calls`, `prefetch` and `service`. With a shard, the pieces of its part of each batch,
     one after the other: those of all shards together are the batches without.
 
@@ -126,7 +128,7 @@ def train_dataset(
     raise ValueError(f"Expected `first_step` of 0 or more. Received: {first_step}")
   per_epoch = steps_per_epoch(source, batch_size) * batch_size
   part = shard.of(batch_size)
-  size = _chunk_size(part, whole=shard.count == 1, run_length=source.run_length)
+  size = _chunk_size(part, whole=shard.count == 1, run_length=source.run_length, most=_most(source))
 
   def image_at(position: tf.Tensor) -> tf.Tensor:
     return order.image_at(source, position, per_epoch=per_epoch, seed=seed)
@@ -167,7 +169,7 @@ def train_dataset(
   @tf.autograph.experimental.do_not_convert
   def mend(chunk: Chunk) -> Chunk:
     images, _, index = mender.mend(**chunk, cut=cut_at(chunk["position"]))
-    images = tf.ensure_shape(images, (size, image_size, image_size, 3))
+    images = tf.ensure_shape(images, (size, image_size, image_size, source.planes))
     return {"image": images, "label": tf.gather(labels, tf.ensure_shape(index, (size,)))}
 
   first = first_step * part
@@ -185,7 +187,7 @@ def train_dataset(
     # finite dataset whether all of them still have data.
     dataset = tf.data.Dataset.counter(tf.constant(first, tf.int64), size)
     dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))
-  dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
+  dataset = dataset.map(mend, num_parallel_calls=_menders(source, parallel_calls))
   if size != part // shard.pieces:
     dataset = dataset.rebatch(part // shard.pieces, drop_remainder=True)
   return dataset.prefetch(_or_autotune(prefetch)).with_options(_options())
@@ -218,8 +220,8 @@ def evaluation_dataset(
   Returns:
     A dataset of `{"image": (B, S, S, 3) uint8, "label": (B,) int32, "index": (B,) int64}`; the
     last batch may be smaller. The label is -1 where the image has none, the index is the image's in
-    the source. With a shard, pieces of B over the numbers of shards and pieces, of a part of the
-    images that lie together; the last shards' may be empty.
+    the source, planes are as in training. With a shard, pieces of B over the numbers of shards and
+    pieces, of a part of the images that lie together; the last shards' may be empty.
 
   Raises:
     ValueError: an argument is not positive, or the batch does not divide among shards and pieces.
@@ -230,7 +232,7 @@ def evaluation_dataset(
     _check_positive(limit=limit)
     count = min(count, limit)
   part = shard.of(batch_size)
-  size = _chunk_size(part, whole=True, run_length=source.run_length)
+  size = _chunk_size(part, whole=True, run_length=source.run_length, most=_most(source))
   # Whole chunks: where these are runs, those stay whole.
   each = _multiple(-(-count // shard.count), size)
   first, count = min(count, shard.index * each), min(count, (shard.index + 1) * each)
@@ -263,12 +265,12 @@ def evaluation_dataset(
       lambda: (images, index),
       lambda: (tf.boolean_mask(images, ok), tf.boolean_mask(index, ok)),
     )
-    images = tf.ensure_shape(images, (None, image_size, image_size, 3))
+    images = tf.ensure_shape(images, (None, image_size, image_size, source.planes))
     return {"image": images, "label": tf.gather(labels, index), "index": index}
 
   dataset = tf.data.Dataset.range(first, count, size)
   dataset = dataset.map(load, num_parallel_calls=_or_some_more(parallel_calls))
-  dataset = dataset.map(mend, num_parallel_calls=_or_autotune(parallel_calls))
+  dataset = dataset.map(mend, num_parallel_calls=_menders(source, parallel_calls))
   dataset = dataset.rebatch(part // shard.pieces)
   return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
@@ -324,6 +326,9 @@ def _load(
 ) -> Chunk:
   """Reads and decodes a chunk of C images: what `Mender.mend` takes."""
   count = tf.size(index, tf.int64)
+  if source.beside is not None:  # All by the mender.
+    nothing = tf.zeros((count, image_size, image_size, source.planes), tf.uint8)
+    return {"position": position, "index": index, "images": nothing, "ok": tf.zeros(count, tf.bool)}
   slots, encoded = _read(source, index)
   images, ok = decode(
     *(slots, encoded), count=count, image_size=image_size, max_pixels=max_pixels, cut=cut
@@ -400,7 +405,7 @@ def _labels(source: Source) -> tf.Tensor:
     return tf.constant(source.labels)
 
 
-def _chunk_size(part: int, *, whole: bool, run_length: int) -> int:
+def _chunk_size(part: int, *, whole: bool, run_length: int, most: int = _CHUNK) -> int:
   """Images of a chunk.
 
   Args:
@@ -408,11 +413,12 @@ def _chunk_size(part: int, *, whole: bool, run_length: int) -> int:
     whole: whether those of one batch and the next follow each other in the order. Else a chunk
       must not reach from one into the next: it is a divisor of `part`.
     run_length: of the source.
+    most: images, about.
   """
   if whole:
-    return min(_CHUNK, _multiple(part, run_length))
+    return min(most, _multiple(part, run_length))
   divisors = [size for size in range(1, part + 1) if part % size == 0]
-  return min(divisors, key=lambda size: max(size / _CHUNK, _CHUNK / size))
+  return min(divisors, key=lambda size: max(size / most, most / size))
 
 
 def _multiple(count: int, of: int) -> int:
@@ -426,6 +432,14 @@ def _or_some_more(count: int | None) -> int:
 
 def _or_autotune(count: int | None) -> int:
   return tf.data.AUTOTUNE if count is None else count
+
+
+def _most(source: Source) -> int:
+  return _CHUNK if source.beside is None else _PAIRS
+
+
+def _menders(source: Source, count: int | None) -> int:
+  return _or_autotune(count) if source.beside is None else _or_some_more(count)
 
 
 def _options() -> tf.data.Options:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from sbae_tf.data.beside import Beside
 from sbae_tf.data.names import Taken
 
 
@@ -35,6 +36,7 @@ class Source:
     portable: whether `read` also runs in another process: no Python function is in it.
     shares: the mixture, as (images, weight) of each part in the order of the images; empty where
       every image is as likely as any other.
+    beside: what is read beside every image, by its name, which is its path; None for nothing.
     root: what every name starts with and no image's identity depends on (the folder that was
       given), so that a collection may move without being split differently.
 
@@ -53,6 +55,7 @@ class Source:
   remote: bool = False
   portable: bool = True
   shares: tuple[tuple[int, float], ...] = ()
+  beside: Beside | None = None
   root: str = ""
 
   def __post_init__(self) -> None:
@@ -78,6 +81,18 @@ class Source:
 
   def __len__(self) -> int:
     return len(self.names)
+
+  @property
+  def planes(self) -> int:
+    """The planes of 8 bits that inputs have: 3, and those of what lies beside the images."""
+    return 3 if self.beside is None else 3 + self.beside.planes
+
+  @property
+  def identity(self) -> Iterator[str]:
+    """The texts that say which inputs these are: the names, and where what lies beside them is."""
+    yield from self.names
+    if self.beside is not None:
+      yield self.beside.pattern
 
   def subset(self, indices: np.ndarray, description: str) -> Source:
     """The images at `indices`, with their labels, in that order.

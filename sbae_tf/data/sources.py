@@ -13,6 +13,7 @@ import tensorflow as tf
 from sbae_tf.config import DataConfig
 from sbae_tf.data import archives, files, lists, photographs, records, tfds_source
 from sbae_tf.data import record_manifest as manifest_lib
+from sbae_tf.data.beside import Beside
 from sbae_tf.data.mixture import concatenate
 from sbae_tf.data.source import Source
 from sbae_tf.data.split import split_heldout
@@ -20,7 +21,7 @@ from sbae_tf.data.split import split_heldout
 _EMBEDDED_HELDOUT = 512
 
 
-def open_source(spec: str, *, labels: bool = False) -> Source:
+def open_source(spec: str, *, labels: bool = False, beside: Beside | None = None) -> Source:
   """Opens a collection of images.
 
   Args:
@@ -36,18 +37,21 @@ def open_source(spec: str, *, labels: bool = False) -> Source:
       A part may begin with its weight in the mixture and a colon: `3:/photos/a; 1:/photos/b`.
     labels: whether to read labels also where all data must be read for it: records without a
       manifest, and `tfds:`.
+    beside: what to read beside each image; for folders, globs and lists of files.
 
   Returns:
     The source; of several parts a mixture where they have weights, else one after the other.
 
   Raises:
-    ValueError: a part cannot be opened, comes twice, or only some parts have a weight.
+    ValueError: a part cannot be opened, comes twice, or only some parts have a weight; or it has no
+      files that something could lie beside.
   """
   parts = _parse(spec)
-  return concatenate([_open(part, labels=labels) for part in parts], _weights(parts))
+  opened = [_with_beside(_open(part, labels=labels), part, beside) for part in parts]
+  return concatenate(opened, _weights(parts))
 
 
-def open_sources(config: DataConfig) -> tuple[Source, Source]:
+def open_sources(config: DataConfig, *, beside: Beside | None = None) -> tuple[Source, Source]:
   """Opens the training and the held-out photographs; no image of a source is in both.
 
   Which photographs are held out depends on their names alone, not on a run's seed: runs of several
@@ -56,6 +60,7 @@ def open_sources(config: DataConfig) -> tuple[Source, Source]:
   Args:
     config: `path`, `heldout_path`, `heldout_fraction`, `heldout_limit` and `embedded_crops` count.
       The paths are as in `open_source`.
+    beside: as for `open_source`.
 
   Returns:
     The two sources; at most `heldout_limit` photographs are held out for looking at, evenly over
@@ -67,12 +72,16 @@ def open_sources(config: DataConfig) -> tuple[Source, Source]:
   weights, heldout_weights = None, None
   if config.path:
     parts = _located(_parse(config.path), config)
-    train, weights = [_open(part) for part in parts], _weights(parts)
+    train = [_with_beside(_open(part), part, beside) for part in parts]
+    weights = _weights(parts)
+  elif beside is not None:
+    raise ValueError("Expected --data with --data.beside: nothing lies beside the embedded ones.")
   else:
     train = [photographs.build("train", crops=config.embedded_crops)]
   if config.heldout_path:
     parts = _located(_parse(config.heldout_path), config)
-    heldout, heldout_weights = [_open(part) for part in parts], _weights(parts)
+    heldout = [_with_beside(_open(part), part, beside) for part in parts]
+    heldout_weights = _weights(parts)
   elif config.path:
     sides = [split_heldout(source, config.heldout_fraction) for source in train]
     train, heldout = [list(side) for side in zip(*sides)]
@@ -146,6 +155,27 @@ def _open(part: _Part, *, labels: bool = False) -> Source:
   if path.lower().endswith(".txt"):
     return lists.build(path)
   return files.build(path)
+
+
+def _with_beside(source: Source, part: _Part, beside: Beside | None) -> Source:
+  """The source, and what lies beside its images."""
+  if beside is None:
+    return source
+  if not _is_files(part.path):
+    raise ValueError(
+      "Expected a folder, a glob or a list of image files with --data.beside. "
+      f"Received: {part.path}"
+    )
+  description = f"{source.description}, each with {beside.pattern}"
+  return dataclasses.replace(source, beside=beside, description=description)
+
+
+def _is_files(path: str) -> bool:
+  """Whether a part is of image files, whose names are paths."""
+  if _is_folder(path):
+    return not _holds_records(path)
+  others = path.startswith(tfds_source.PREFIX), records.is_record_file(path)
+  return not any((*others, archives.is_archive(path)))
 
 
 def _is_folder(path: str) -> bool:

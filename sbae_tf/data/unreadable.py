@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-REASONS = ("missing", "empty", "not_an_image", "truncated", "corrupt", "too_large")
+REASONS = ("missing", "empty", "not_an_image", "truncated", "corrupt", "too_large", "unmatched")
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - says what it is; "Error" would add nothing.
@@ -11,7 +11,8 @@ class UnreadableImage(ValueError):  # noqa: N818 - says what it is; "Error" woul
   Attributes:
     reason: one of `REASONS`, to count by. "missing": there are no bytes to be had; "empty": there
       are none in it; "not_an_image": of no format that is read; "truncated": it ends too early;
-      "corrupt": its format's rules are broken otherwise; "too_large": more pixels than allowed.
+      "corrupt": its format's rules are broken otherwise; "too_large": more pixels than allowed;
+      "unmatched": what lies beside it is of another shape.
     detail: one line for people.
 
   Raises:

@@ -188,7 +188,7 @@ class FeatureCache:
     if known is not data:
       digest = _digest(
         *(str(_VERSION), self._subject.checksum, str(self._subject.image_size)),
-        *(str(self._max_pixels), *data.source.names),
+        *(str(self._max_pixels), *data.source.identity),
       )
       self._digests[id(data)] = data, digest  # Kept with it, for another may get its id.
     side = self._side(layer, dimensions)

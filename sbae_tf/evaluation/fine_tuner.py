@@ -87,7 +87,8 @@ class FineTuner:
     )
     weights = [*encoder.variables, *self._classifier.variables]
     self._epochs = Epochs(weights, self.rates, learning_rate=learning_rate)
-    images = tf.TensorSpec((None, self.image_size, self.image_size, 3), tf.uint8)
+    side, self.planes = self.image_size, subject.planes
+    images = tf.TensorSpec((None, side, side, self.planes), tf.uint8)
     labels = tf.TensorSpec((None,), tf.int32)
     self._train = tf.function(self._step, input_signature=[images, labels], autograph=False)
     self._measure = tf.function(self.logits, input_signature=[images], autograph=False)
@@ -186,7 +187,7 @@ class FineTuner:
     """C of the classifier's features, as the encoder gives them when it is called."""
     side = self.image_size
     try:
-      features = self._encoder(tf.zeros((1, side, side, 3), tf.uint8), training=False)
+      features = self._encoder(tf.zeros((1, side, side, subject.planes), tf.uint8), training=False)
       return int(pool(features, self.layers).shape[-1])
     except (tf.errors.OpError, KeyError, TypeError, ValueError) as error:
       reason = " ".join(str(error).split())[:200]

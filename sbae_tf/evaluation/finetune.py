@@ -172,7 +172,8 @@ def export_classifier(tuner: FineTuner, class_names: Sequence[str], path: pathli
   side = tuner.image_size
 
   @tf.function(
-    input_signature=[tf.TensorSpec((None, side, side, 3), tf.uint8, name="images")], autograph=False
+    input_signature=[tf.TensorSpec((None, side, side, tuner.planes), tf.uint8, name="images")],
+    autograph=False,
   )
   def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
     probabilities = tf.nn.softmax(tuner.logits(images))

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from sbae_tf.data.beside import Beside
 from sbae_tf.data.source import Source
 from sbae_tf.data.sources import open_source
 
@@ -67,17 +68,18 @@ class Labelled:
     return Labelled(self.source.subset(indices, description), classes=self.classes)
 
 
-def open_labelled(spec: str, *, classes: bool = True) -> Labelled:
+def open_labelled(spec: str, *, classes: bool = True, beside: Beside | None = None) -> Labelled:
   """Opens photographs with classes.
 
   Args:
     spec: as `open_source` takes it.
     classes: False opens any photographs, and without their classes.
+    beside: as well.
 
   Raises:
     ValueError: they cannot be opened, or `Labelled` takes no such ones.
   """
-  return Labelled(open_source(spec, labels=classes), classes=classes)
+  return Labelled(open_source(spec, labels=classes, beside=beside), classes=classes)
 
 
 def split(labels: np.ndarray, fraction: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -132,7 +132,9 @@ class Pictures(Protocol):
       elif side is not None and shape[0] == shape[1]:
         fields[name] = receptive_field.around(shape[0], image_size=size, side=side)
       else:
-        fields[name] = receptive_field.measure(subject.features, name, image_size=size)
+        fields[name] = receptive_field.measure(
+          subject.features, name, image_size=size, planes=subject.planes
+        )
       if fields[name].side < size:
         return name, fields[name]
     return names[0], fields[names[0]]

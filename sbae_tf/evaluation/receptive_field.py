@@ -48,7 +48,7 @@ def around(places: int, *, image_size: int, side: int) -> ReceptiveField:
   return ReceptiveField(side, (step - side) / 2, step)
 
 
-def measure(features: Features, layer: str, *, image_size: int) -> ReceptiveField:
+def measure(features: Features, layer: str, *, image_size: int, planes: int = 3) -> ReceptiveField:
   """Finds the pixels on which a unit in the middle of a map depends.
 
   Noise is replaced by other noise, from the photograph's borders as far inwards as the unit does
@@ -60,12 +60,13 @@ def measure(features: Features, layer: str, *, image_size: int) -> ReceptiveFiel
     features: (B, S, S, 3) uint8 to named features, (B, h, w, C) under `layer`.
     layer: the map's name.
     image_size: S.
+    planes: of the photographs, 3 and those of bands.
 
   Returns:
     The field; the whole photograph where it reaches a border, for then its true size cannot be
     seen, and where the map is no square or the unit sees nothing of noise.
   """
-  probe = _Probe(features, layer, image_size)
+  probe = _Probe(features, layer, image_size, planes)
   height, width = probe.places
   reaches = not (probe.spares(1, end=False) and probe.spares(1, end=True))
   blind = probe.spares(image_size, end=False)
@@ -81,9 +82,10 @@ def measure(features: Features, layer: str, *, image_size: int) -> ReceptiveFiel
 class _Probe:
   """A unit's answers to noise of which a part is replaced."""
 
-  def __init__(self, features: Features, layer: str, side: int) -> None:
+  def __init__(self, features: Features, layer: str, side: int, planes: int) -> None:
     self._features, self._layer, self._side = features, layer, side
-    noise = np.random.default_rng(0).integers(0, 256, (2, _IMAGES, side, side, 3), np.uint8)
+    shape = (2, _IMAGES, side, side, planes)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     self._image, self._other = noise
     self._answer = self._map(self._image)
     self.places = self._answer.shape[1:3]

@@ -175,7 +175,7 @@ def _identity(
 
 def _sha256(data: Labelled) -> str:
   digest = hashlib.sha256(data.labels.astype("<i4").tobytes())
-  texts: Iterable[str] = (*data.class_names, *data.source.names)
+  texts: Iterable[str] = (*data.class_names, *data.source.identity)
   for text in texts:
     digest.update(b"\0" + text.encode())
   return digest.hexdigest()

@@ -24,6 +24,7 @@ class Subject:
   Attributes:
     name: what reports call it.
     image_size: S, the side of the photographs that it is shown.
+    planes: of 8 bits that they have: 3, and those of bands that lie beside them.
     shapes: of a photograph's features, by name: (h, w, C) of a map, (C,) of a vector.
     checksum: hexadecimal, of everything that decides what it computes.
     encoder: the live encoder, where it is one; None for a SavedModel.
@@ -41,6 +42,7 @@ class Subject:
     trainable: Any,
     encoder: Encoder | None = None,
     path: str | None = None,
+    planes: int = 3,
   ) -> None:
     """For `of_saved_model` and `of_encoder`.
 
@@ -54,7 +56,9 @@ class Subject:
         None where the encoder cannot be trained.
       encoder: the live encoder.
       path: the SavedModel's folder.
+      planes: of the photographs.
     """
+    self.planes = planes
     self.name, self.image_size, self.shapes, self.checksum = name, image_size, shapes, checksum
     self.encoder, self.path = encoder, path
     self._features, self._trainable = features, trainable
@@ -111,7 +115,9 @@ def of_encoder(
   """
   side = image_size or encoder.config.data.image_size
 
-  @tf.function(input_signature=[tf.TensorSpec((None, side, side, 3), tf.uint8)], autograph=False)
+  images = tf.TensorSpec((None, side, side, encoder.color.planes), tf.uint8)
+
+  @tf.function(input_signature=[images], autograph=False)
   def features(images: tf.Tensor) -> Features:
     return encoder(images, training=False)
 
@@ -121,11 +127,12 @@ def of_encoder(
   return Subject(
     name=name,
     image_size=side,
-    shapes=_shapes(features, side),
+    shapes=_shapes(features, images),
     checksum=digest.hexdigest(),
     features=features,
     trainable=encoder,
     encoder=encoder,
+    planes=encoder.color.planes,
   )
 
 
@@ -135,6 +142,7 @@ def of_saved_model(
   name: str | None = None,
   signature: str = "serving_default",
   image_size: int | None = None,
+  planes: int = 3,
 ) -> Subject:
   """A SavedModel as a subject, whoever wrote it.
 
@@ -144,13 +152,14 @@ def of_saved_model(
     signature: from uint8 photographs to named features; a tower alone by its own. Only the whole
       one can be fine-tuned.
     image_size: S; None for that of its configuration, or the only one that it takes.
+    planes: of the photographs that it takes.
 
   Raises:
     ValueError: there is none, or its signature is another.
   """
   path = os.fspath(path)
   extractor = FeatureExtractor(
-    path, features=None, maps=True, signature=signature, image_size=image_size
+    path, features=None, maps=True, signature=signature, image_size=image_size, planes=planes
   )
   loaded = extractor.loaded
   whole = signature == "serving_default" and callable(loaded)
@@ -163,11 +172,14 @@ def of_saved_model(
     features=extractor,
     trainable=trainable,
     path=path,
+    planes=planes,
   )
 
 
-def _shapes(features: Callable[[tf.Tensor], Features], side: int) -> dict[str, tuple[int, ...]]:
-  found = features(tf.zeros((1, side, side, 3), tf.uint8))
+def _shapes(
+  features: Callable[[tf.Tensor], Features], images: tf.TensorSpec
+) -> dict[str, tuple[int, ...]]:
+  found = features(tf.zeros((1, *images.shape[1:]), tf.uint8))
   return {name: tuple(value.shape[1:]) for name, value in found.items()}
 
 

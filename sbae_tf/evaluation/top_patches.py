@@ -66,7 +66,8 @@ def strongest(
   """
 
   @tf.function(
-    input_signature=[tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)], autograph=False
+    input_signature=[tf.TensorSpec((None, image_size, image_size, source.planes), tf.uint8)],
+    autograph=False,
   )
   def answer(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     maps = features(images)[layer]
@@ -113,7 +114,7 @@ def _read(source: Source, indices: Iterable[int], *, image_size: int) -> dict[in
   part = source.subset(numbers, f"{len(numbers):,} of {source.description}")
   images: dict[int, np.ndarray] = {}
   for batch in pipeline.evaluation_dataset(part, batch_size=_BATCH, image_size=image_size):
-    images.update(zip(numbers[batch["index"].numpy()].tolist(), batch["image"].numpy()))
+    images.update(zip(numbers[batch["index"].numpy()].tolist(), batch["image"].numpy()[..., :3]))
   return images
 
 

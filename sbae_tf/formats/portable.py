@@ -23,8 +23,8 @@ def save_portable(encoder: Encoder, path: str | os.PathLike[str], *, image_size:
   Colors are converted by their definition on every device. The SavedModel of `export_encoder`
   chooses between that and a faster way when it runs, by operations that other formats do not have.
 
-  Its one signature, `serving_default`, takes `images`, (B, S, S, 3) uint8 sRGB, any B, and gives
-  what `Encoder.__call__` does.
+  Its one signature, `serving_default`, takes `images`, (B, S, S, 3) uint8 sRGB, any B, or as many
+  planes as the color space takes, and gives what `Encoder.__call__` does.
 
   Args:
     encoder: the encoder; its weights are copied.
@@ -44,7 +44,8 @@ def save_portable(encoder: Encoder, path: str | os.PathLike[str], *, image_size:
     ours.assign(theirs)
   fields = {field.name: getattr(copy.color, field.name) for field in dataclasses.fields(copy.color)}
   copy.color = _ByDefinition(**{**fields, "encode_on_cpu": None})
-  images = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8, name="images")
+  shape = (None, image_size, image_size, encoder.color.planes)
+  images = tf.TensorSpec(shape, tf.uint8, name="images")
   # Variables alone: Keras models in a SavedModel take seconds and megabytes, which nobody reads.
   module = tf.Module()
   module.weights = copy.variables

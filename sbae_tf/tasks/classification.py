@@ -11,6 +11,7 @@ from sbae_tf.color.color_space import Channel
 from sbae_tf.config import Component
 from sbae_tf.quantize.quantizer import Quantizer
 from sbae_tf.quantize.soft_encoding import soft_encode
+from sbae_tf.tasks._pixel_mean import pixel_mean
 from sbae_tf.tasks._pointwise_head import pointwise_head
 from sbae_tf.tasks._rebalancing import Rebalancing, scale_gradient
 from sbae_tf.tasks.proxy_task import ProxyTask
@@ -101,7 +102,7 @@ class Classification(ProxyTask):
     centers = self.quantizer.centers(values)
     return soft_encode(values, centers, neighbors=self._neighbors, sigma=self._sigma)
 
-  def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+  def loss(self, target: tf.Tensor, output: tf.Tensor, known: tf.Tensor | None = None) -> tf.Tensor:
     """Cross-entropy in nats, a mean over pixels: log K for a head that knows nothing.
 
     With soft targets the least that it can be is their own entropy, not 0. Rebalanced, it is the
@@ -122,7 +123,7 @@ class Classification(ProxyTask):
     if self._rebalancing is not None:
       factors = tf.gather(tf.constant(self._rebalancing.weights), ids)
       per_pixel = scale_gradient(per_pixel, factors)
-    return tf.reduce_mean(per_pixel, axis=(1, 2))
+    return pixel_mean(per_pixel, known)
 
   def decode(self, output: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     centers = self.quantizer.centers(values)

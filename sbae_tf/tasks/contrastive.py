@@ -59,19 +59,20 @@ class Contrastive(ProxyTask):
     """Nothing: (2 B, 0) float32. Which views belong together is known from their order."""
     return tf.zeros((tf.shape(values)[0], 0))
 
-  def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+  def loss(self, target: tf.Tensor, output: tf.Tensor, known: tf.Tensor | None = None) -> tf.Tensor:
     """NT-Xent in nats, the mean over both views: log(2 B - 1) for a head that knows nothing.
 
     Args:
       target: unused.
       output: (2 B, K) float32, of the first views and then of the second ones.
+      known: unused.
 
     Returns:
       (B,) float32.
 
     Reference: Chen et al. 2020, arXiv:2002.05709, Eq. 1.
     """
-    del target
+    del target, known
     first, second = tf.split(output, VIEWS)
     return self._both(first, second) / VIEWS
 

@@ -89,12 +89,14 @@ class ProxyTask(abc.ABC):
     """
 
   @abc.abstractmethod
-  def loss(self, target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+  def loss(self, target: tf.Tensor, output: tf.Tensor, known: tf.Tensor | None = None) -> tf.Tensor:
     """The loss of each image, a mean over its pixels.
 
     Args:
       target: as `target` gives it.
       output: (B, h, w, K) float32, of the head; of V B views where the task makes them.
+      known: (B, h, w) float32, 0 or more, what each pixel counts; None: all the same. An image of
+        zeros alone has no loss. A task that makes views does not get it.
 
     Returns:
       (B,) float32, of the photographs and not of their views.

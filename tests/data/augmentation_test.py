@@ -582,3 +582,24 @@ def test_wrong_ranges_are_refused(ranges, message):
     augmentation.choose_box([(8, 8)], tf.zeros((1, 4, 10)), **{**USUAL, **ranges})
   with pytest.raises(ValueError, match=message):
     _random_cut((8, 8), _draws(1), image_size=8, **{**USUAL, **ranges})
+
+
+@pytest.mark.parametrize(("size", "factor"), [((24, 36), 1), ((25, 37), 3), ((6, 7), 1)])
+def test_levels_are_means_of_those_that_are_there_and_else_the_nearest(size, factor):
+  """Written out in NumPy: each output pixel's factor x factor sampling points, zeros left out."""
+  side = 8
+  pixels = np.random.default_rng(0).integers(0, 4, (*size, 2)).astype(np.uint8) * 80
+  found = augmentation.resample_levels(
+    tf.constant(pixels), image_size=side, factor=tf.constant(factor)
+  ).numpy()
+  for row, column in np.ndindex(side, side):
+    rows, columns = (
+      [int((i * factor + k + 0.5) / (side * factor) * n) for k in range(factor)]
+      for i, n in ((row, size[0]), (column, size[1]))
+    )
+    for plane in range(2):
+      values = pixels[rows][:, columns, plane].astype(float)
+      values = values[values > 0]
+      expected = values.mean() if len(values) else 0.0
+      assert abs(found[row, column, plane] - expected) <= 0.5
+  assert (found == 0).any() or factor > 1

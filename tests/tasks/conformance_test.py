@@ -66,6 +66,27 @@ def test_loss_is_one_of_each_photograph(plugin, channels, rows):
     np.testing.assert_allclose(task.loss(target[1:2], output[1:2])[0], losses[1], rtol=1e-5)
 
 
+def test_what_is_not_known_has_no_part_in_the_loss(plugin, channels, rows):
+  task = plugin.build(channels)
+  if task.has_views:
+    return
+  target, output = task.target(_values(channels, rows)), _output(task, rows)
+  np.testing.assert_allclose(
+    task.loss(target, output, tf.ones((3, 6, 4))), task.loss(target, output), rtol=1e-5
+  )
+  known = np.zeros((3, 6, 4), np.float32)
+  known[0, 2:4, 1:3], known[1] = 1.0, 0.5  # Nothing of the third.
+  with tf.GradientTape() as tape:
+    tape.watch(output)
+    losses = task.loss(target, output, tf.constant(known))
+  gradient = np.abs(tape.gradient(losses, output)).sum(-1)
+  assert ((gradient > 0) == (known > 0)).all()
+  part = task.loss(target[:1, 2:4, 1:3], output[:1, 2:4, 1:3])
+  np.testing.assert_allclose(losses[0], part[0], rtol=1e-5)
+  np.testing.assert_allclose(losses[1], task.loss(target, output)[1], rtol=1e-5)
+  assert losses[2] == 0.0
+
+
 def test_training_the_head_lowers_the_loss(plugin, channels, rows):
   task = plugin.build(channels)
   head = task.build_head(8, name="head")

@@ -30,3 +30,16 @@ def test_range_is_minus_one_to_one_and_decodes_back():
   target = task.target(corners)
   np.testing.assert_allclose(target[0, 0], [[-1, -1], [1, 1], [0, 0]], atol=1e-6)
   np.testing.assert_allclose(task.decode(target, corners), corners, atol=1e-4)
+
+
+def test_native_units_are_the_papers():
+  """0.5 (ΔL)^2 in Lab units: of the other loss the square of half the range."""
+  lightness = (Channel("L", 0.0, 100.0),)
+  values = tf.constant([[[[20.0]], [[70.0]]]])
+  native = regression.build(lightness, native=True)
+  np.testing.assert_array_equal(native.target(values), values)
+  np.testing.assert_allclose(native.loss(values, values + 3.0), [4.5], rtol=1e-6)
+  np.testing.assert_array_equal(native.decode(values, values), values)
+  scaled = regression.build(lightness)
+  loss = scaled.loss(scaled.target(values), scaled.target(values + 3.0))
+  np.testing.assert_allclose(loss, [4.5 / 50**2], rtol=1e-5)
