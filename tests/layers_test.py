@@ -14,12 +14,12 @@ _ROOT = pathlib.Path(__file__).parent.parent / "sbae_tf"
 # From the bottom up; a folder stands for its modules. A module may import what is in a row below
 # its own, and its own folder. A new module belongs in the lowest row that does.
 _LAYERS = (
+  ("cluster", "config", "failures", "interrupts", "plugins", "precision", "runtime"),
+  ("color", "command_line", "data", "backbones", "optimizers", "schedules", "model_card"),
   (
-    *("cluster", "config", "export_request", "failures", "interrupts", "plugins"),
-    *("precision", "runtime"),
+    *("aggregation", "embedding_formats", "encoded_images", "export_request"),
+    *("feature_extractor", "quantize"),
   ),
-  ("color", "data", "backbones", "optimizers", "schedules", "model_card"),
-  ("quantize", "aggregation", "embedding_formats", "encoded_images", "feature_extractor"),
   ("tasks", "embedding_manifest", "encoder"),
   ("formats", "model"),
   ("colorizer", "config_json", "presets", "validation"),
@@ -36,7 +36,7 @@ _LAYERS = (
 _ONLY = {
   "cluster": set(),
   "config": set(),
-  "export_request": set(),
+  "export_request": {"command_line"},
   "failures": set(),
   "plugins": set(),
   "runtime": set(),
@@ -51,8 +51,8 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ cluster config config_json embed evaluate export_cli export_request failures flags "
-  "interrupts model_card plugins presets pretrain protocol_flags run_folder runtime "
+  "__init__ cluster command_line config config_json embed evaluate export_cli export_request "
+  "failures flags interrupts model_card plugins presets pretrain protocol_flags run_folder runtime "
   "validation".split()
 )
 _SLOW = set(
