@@ -19,7 +19,6 @@ import argparse
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from sbae_tf import command_line, protocol_flags
 from sbae_tf.command_line import UsageError
 from sbae_tf.config import Component
 from sbae_tf.interrupts import Interrupts
+from sbae_tf.progress_line import say
 
 if TYPE_CHECKING:
   from sbae_tf.evaluation.labelled import Labelled
@@ -146,7 +146,7 @@ def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, comm
     max_pixels=flags.max_pixels,
     max_skipped=flags.max_skipped,
     command=command,
-    say=_say,
+    say=say,
   )
   out = os.path.expanduser(flags.out)
   if report["skipped"]:
@@ -184,19 +184,13 @@ def _photographs(flags: argparse.Namespace) -> tuple[Labelled, Labelled]:
   data = open_labelled(flags.data)
   if flags.test is not None:
     test = open_labelled(flags.test)
-    _say(f"Training on {data.source.description}; testing on {test.source.description}")
+    say(f"Training on {data.source.description}; testing on {test.source.description}")
     return data, test
   kept, held = split(data.labels, _HELD_OUT, seed=0)
   if not len(held):
     raise UsageError(f"Expected --test: every class has one photograph: {data.source.description}")
-  _say(
-    f"{data.source.description}: {len(held):,} of them, a fifth of every class, held out to test"
-  )
+  say(f"{data.source.description}: {len(held):,} of them, a fifth of every class, held out to test")
   return data.subset(kept), data.subset(held)
-
-
-def _say(text: str) -> None:
-  print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

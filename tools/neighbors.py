@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sbae_tf import runtime
+from sbae_tf.captions import shortened
 from sbae_tf.command_line import USAGE_ERROR, Parser, UsageError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def draw_grid(images: np.ndarray, captions: Sequence[Sequence[str]], *, title: s
   rows = math.ceil(len(images) / columns)
   canvas = Image.new("RGB", (columns * width + _GAP, rows * height + top), "white")
   draw = ImageDraw.Draw(canvas)
-  draw.text((_GAP, _GAP), _shortened(title, font, canvas.width - 2 * _GAP), "black", font=font)
+  draw.text((_GAP, _GAP), shortened(title, font, canvas.width - 2 * _GAP), "black", font=font)
   for i, (image, lines) in enumerate(zip(images, captions)):
     x, y = _GAP + i % columns * width, top + i // columns * height
     canvas.paste(Image.fromarray(image), (x, y))
@@ -140,17 +141,8 @@ def draw_grid(images: np.ndarray, captions: Sequence[Sequence[str]], *, title: s
       draw.rectangle((x - 3, y - 3, x + side + 2, y + side + 2), outline=_FRAME, width=3)
     for number, line in enumerate(lines):
       place = (x, y + side + 2 + number * _LINE)
-      draw.text(place, _shortened(line, font, side), "black", font=font)
+      draw.text(place, shortened(line, font, side), "black", font=font)
   return canvas
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-  """The end of a text, as much as fits; of a name it tells most."""
-  if font.getlength(text) <= width:
-    return text
-  while text and font.getlength(f"...{text}") > width:
-    text = text[1:]
-  return f"...{text}"
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
