@@ -22,20 +22,23 @@ def annealed_mean(logits: tf.Tensor, centers: tf.Tensor, *, temperature: float =
   Args:
     logits: (B, h, w, K) float32, unnormalized.
     centers: (B, K, C) or (1, K, C) float32, in any unit.
-    temperature: T in (0, 1]; 1 is the mean, near 0 the mode.
+    temperature: T in [0, 1]; 1 is the mean, 0 the mode (of bins that score alike the first).
 
   Returns:
     (B, h, w, C) float32 in the unit of `centers`, inside their convex hull.
 
   Raises:
-    ValueError: `temperature` is outside (0, 1].
+    ValueError: `temperature` is outside [0, 1].
 
   Reference: Zhang et al. 2016, arXiv:1603.08511, Eq. 5.
   """
-  if not 0 < temperature <= 1:
-    raise ValueError(f"Expected `temperature` in (0, 1]. Received: {temperature}.")
-  # log p differs from the logits by a constant of the pixel, which softmax takes away again.
-  probabilities = tf.nn.softmax(logits / temperature, axis=-1)
+  if not 0 <= temperature <= 1:
+    raise ValueError(f"Expected `temperature` in [0, 1]. Received: {temperature}.")
+  if temperature:
+    # log p differs from the logits by a constant of the pixel, which softmax takes away again.
+    probabilities = tf.nn.softmax(logits / temperature, axis=-1)
+  else:  # The limit.
+    probabilities = tf.one_hot(tf.argmax(logits, axis=-1), tf.shape(logits)[-1])
   shape = tf.shape(logits)
   flat = tf.reshape(probabilities, (shape[0], -1, shape[3]))  # (B, h w, K)
   means = tf.matmul(flat, centers)  # (B, h w, C), (1, K, C) broadcast over B
@@ -43,22 +46,27 @@ def annealed_mean(logits: tf.Tensor, centers: tf.Tensor, *, temperature: float =
 
 
 class Classification(ProxyTask):
-  """Predicts the bin of each pixel."""
+  """Predicts the bin of each pixel.
+
+  Attributes:
+    quantizer: turns values into bins.
+    temperature: of the annealed mean that decodes predictions, in [0, 1].
+  """
 
   def __init__(self, quantizer: Quantizer, *, temperature: float) -> None:
     """Makes the task.
 
     Args:
       quantizer: turns values into bins.
-      temperature: of the annealed mean, in (0, 1].
+      temperature: of the annealed mean, in [0, 1].
 
     Raises:
-      ValueError: `temperature` is outside (0, 1].
+      ValueError: `temperature` is outside [0, 1].
     """
-    if not 0 < temperature <= 1:
-      raise ValueError(f"Expected option `temperature` in (0, 1]. Received: {temperature}.")
+    if not 0 <= temperature <= 1:
+      raise ValueError(f"Expected option `temperature` in [0, 1]. Received: {temperature}.")
     self.quantizer = quantizer
-    self._temperature = temperature
+    self.temperature = temperature
 
   def build_head(self, features: int, *, name: str) -> tf.keras.Model:
     return pointwise_head(features, self.quantizer.bins, name=name)
@@ -79,7 +87,7 @@ class Classification(ProxyTask):
 
   def decode(self, output: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     centers = self.quantizer.centers(values)
-    return annealed_mean(output, centers, temperature=self._temperature)
+    return annealed_mean(output, centers, temperature=self.temperature)
 
 
 def build(
@@ -90,7 +98,7 @@ def build(
   Args:
     channels: the target channels, one or two.
     quantizer: a quantizer in text form, such as `rescaled` or `uniform(bins=50)`.
-    temperature: of the annealed mean that decodes predictions, in (0, 1].
+    temperature: of the annealed mean that decodes predictions, in [0, 1].
 
   Raises:
     ValueError: the quantizer or one of its options is unknown, or a value is out of range.
