@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import importlib
 import itertools
 import platform
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -18,13 +15,14 @@ import tensorflow as tf
 
 from sbae_tf.config import Json
 from sbae_tf.data import pipeline
-from sbae_tf.data.skipped import Skipped, TooManySkippedError
+from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.embedding_folder import EmbeddingFolder
 from sbae_tf.embedding_formats import Rows
 from sbae_tf.embedding_manifest import Manifest, Settings, SkippedPhotograph
 from sbae_tf.failures import RunError
 from sbae_tf.feature_extractor import FeatureExtractor
+from sbae_tf.progress_line import ProgressLine
 
 _Features = Mapping[str, np.ndarray]
 
@@ -120,14 +118,14 @@ def embed(
     RunError: a feature is not finite; or a file cannot be written.
   """
   settings, missing = folder.manifest.settings, folder.missing()
-  ledger = Skipped(len(source), limit=max_skipped, file=folder.skipped)
-  with _reading(ledger):
-    for known in folder.manifest.skipped:
-      ledger.add(known.name, known.reason, known.detail)  # Of an earlier run; they count.
+  ledger = Skipped(len(source), limit=max_skipped, file=folder.skipped, flag="--max_skipped")
+  for known in folder.manifest.skipped:
+    ledger.add(known.name, known.reason, known.detail)  # Of an earlier run; they count.
   if not missing:
     return
   numbers = np.concatenate([settings.range(number) for number in missing]).astype(np.int64)
-  progress = _Progress(len(source), len(source) - len(numbers), ledger, seconds)
+  before = len(source) - len(numbers)
+  progress = ProgressLine(len(source), before, ledger, seconds=seconds)
   names = _Names(source.names)
   pieces = _Pieces(
     _features(source, numbers, extractor, batch_size, ledger, max_pixels=settings.max_pixels)
@@ -243,60 +241,14 @@ def _skipped(source: Source, index: np.ndarray, ledger: Skipped) -> list[Skipped
   return found
 
 
-class _Progress:
-  """A line every few seconds: `1,200 of 6,900 photographs  830 a second  0:00:07 left`."""
-
-  def __init__(self, total: int, before: int, ledger: Skipped, seconds: float) -> None:
-    self._total, self._before, self._ledger, self._seconds = total, before, ledger, seconds
-    self._done = before
-    self._start: float | None = None  # The first batch's end: what comes before is tracing.
-    self._first, self._told, self._told_of = before, time.monotonic(), before
-    if before:
-      _say(f"{before:,} of {total:,} photographs are there already.")
-
-  def add(self, count: int) -> None:
-    """Counts photographs; tells where it is time."""
-    self._done += count
-    if self._start is None:
-      self._start, self._first = time.monotonic(), self._done
-    elif time.monotonic() - self._told >= self._seconds:
-      self.say()
-
-  def say(self) -> None:
-    """Tells."""
-    text = f"{self._done:,} of {self._total:,} photographs"
-    if self._start is not None and self._done > self._first:
-      speed = (self._done - self._first) / max(time.monotonic() - self._start, 1e-9)
-      left = datetime.timedelta(seconds=round((self._total - self._done) / speed))
-      text += f"  {speed:,.0f} photographs/s  {left} left"
-    if len(self._ledger):
-      text += f"  {len(self._ledger):,} skipped"
-    _say(text)
-    self._told, self._told_of = time.monotonic(), self._done
-
-  def end(self) -> None:
-    """Tells, unless it has."""
-    if self._told_of != self._done:
-      self.say()
-
-
-def _say(text: str) -> None:
-  print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
-
-
 @contextlib.contextmanager
 def _reading(ledger: Skipped) -> Iterator[None]:
   """Raises `TooManySkippedError` where a block ends by it, also within `tf.data`."""
   try:
-    try:
-      yield
-    except tf.errors.OpError as error:
-      ledger.check()
-      raise error
-  except TooManySkippedError as error:
-    # The ledger knows the flag of pretraining.
-    message = str(error).replace("--data.max_skipped", "--max_skipped")
-    raise TooManySkippedError(message) from None
+    yield
+  except tf.errors.OpError as error:
+    ledger.check()
+    raise error
 
 
 def _sha256(pieces: Iterable[bytes]) -> str:

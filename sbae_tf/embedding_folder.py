@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from sbae_tf import output_folder
 from sbae_tf.data.source import first_line
 from sbae_tf.embedding_formats import FORMATS, Rows, ShardWriter
 from sbae_tf.embedding_manifest import (
   MANIFEST,
-  FolderError,
   Manifest,
   Shard,
   SkippedPhotograph,
@@ -26,8 +24,6 @@ from sbae_tf.embedding_manifest import (
 )
 from sbae_tf.failures import WriteError
 from sbae_tf.run_folder import write_aside
-
-_ASIDE_GLOB = ".*.aside"
 
 
 class EmbeddingFolder:
@@ -54,29 +50,8 @@ class EmbeddingFolder:
     Raises:
       FolderError: another process has it, it cannot be made, or holds other things.
     """
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      descriptor = os.open(self.path, os.O_RDONLY)
-    except OSError as error:
-      raise FolderError(f"Cannot write to --out={self.path}: {error.strerror}.") from error
-    try:
-      try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        raise FolderError(
-          f"Another process is writing to --out={self.path}. Wait for its end, or end it."
-        ) from None
-      except OSError:
-        pass  # Some network file systems have no locks.
-      for aside in self.path.glob(_ASIDE_GLOB):
-        _remove(aside)
-      if not (self.path / MANIFEST).exists() and any(self.path.iterdir()):
-        raise FolderError(
-          f"--out={self.path} holds other files and no embeddings. Give a new or an empty folder."
-        )
+    with output_folder.locked_output(self.path, marker=MANIFEST, holds="embeddings"):
       yield
-    finally:
-      os.close(descriptor)
 
   def begin(self, manifest: Manifest) -> None:
     """Takes up what is there, or starts anew.
@@ -93,11 +68,7 @@ class EmbeddingFolder:
     if file.exists():
       there = read_manifest(self.path)
       different = differences(there.settings, manifest.settings)
-      if different:
-        raise FolderError(
-          f"--out={self.path} holds embeddings that were made otherwise: {', '.join(different)}. "
-          "Give another --out, or their own flags to go on."
-        )
+      output_folder.check_same(self.path, different, holds="embeddings")
       done = tuple(shard for shard in there.shards if self._is_whole(shard))
     self.manifest = dataclasses.replace(manifest, shards=done)
     with _writing(file):
@@ -151,7 +122,7 @@ class EmbeddingFolder:
       if counted is not None:
         with contextlib.suppress(OSError, tf.errors.OpError):
           counted.close()
-      _remove(aside)
+      output_folder.remove(aside)
 
   def _is_whole(self, shard: Shard) -> bool:
     files = [self.path / name for name in shard.files.values()]
@@ -195,13 +166,6 @@ def _writing(path: pathlib.Path) -> Iterator[None]:
     raise WriteError(
       f"Cannot write {path}: {reason}. Make room or mend the disk; the same command then goes on."
     ) from error
-
-
-def _remove(path: pathlib.Path) -> None:
-  if path.is_dir() and not path.is_symlink():
-    shutil.rmtree(path, ignore_errors=True)
-  else:
-    path.unlink(missing_ok=True)
 
 
 def _sync(path: pathlib.Path) -> None:

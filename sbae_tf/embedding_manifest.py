@@ -12,22 +12,19 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from sbae_tf import output_folder
 from sbae_tf.config import Json
 from sbae_tf.data.source import first_line
 from sbae_tf.embedding_formats import FORMATS, Layout, Rows
+from sbae_tf.output_folder import FolderError
 
 MANIFEST = "manifest.json"
 
 _VERSION = 1
-
-
-class FolderError(ValueError):
-  """A folder cannot be written to, or holds something else."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,22 +236,5 @@ def read_shards(
 
 
 def differences(there: Settings, here: Settings) -> list[str]:
-  """The fields in which settings differ.
-
-  Returns:
-    Lines such as `dtype is float16 there and float32 here`; empty where there are none.
-  """
-  lines = []
-  for field in dataclasses.fields(Settings):
-    a, b = getattr(there, field.name), getattr(here, field.name)
-    if a == b:
-      continue
-    if field.name.endswith("_sha256"):
-      lines.append(f"{field.name[: -len('_sha256')]} differs")
-    else:
-      lines.append(f"{field.name} is {_brief(a)} there and {_brief(b)} here")
-  return lines
-
-
-def _brief(value: Any) -> str:
-  return ", ".join(value) if isinstance(value, Mapping) else str(value)
+  """The fields in which settings differ, such as `dtype is float16 there and float32 here`."""
+  return output_folder.differences(dataclasses.asdict(there), dataclasses.asdict(here))

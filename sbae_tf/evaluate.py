@@ -19,35 +19,22 @@ import argparse
 import os
 import shlex
 import sys
-import time
-import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from sbae_tf import protocol_flags, runtime
-from sbae_tf.config import Component, DataConfig
-from sbae_tf.failures import RunError
-from sbae_tf.interrupts import Interrupted, Interrupts
+from sbae_tf import command_line, protocol_flags
+from sbae_tf.command_line import UsageError
+from sbae_tf.config import Component
+from sbae_tf.interrupts import Interrupts
+from sbae_tf.progress_line import say
 
 if TYPE_CHECKING:
   from sbae_tf.data.beside import Beside
   from sbae_tf.evaluation.labelled import Labelled
   from sbae_tf.evaluation.subject import Subject
 
-_CANNOT_GO_ON = 1
-_USAGE_ERROR = 2
-
 _DEFAULT = "linear_probe,knn"
 _HELD_OUT = 0.2  # Of every class, without --test.
-
-
-class _UsageError(Exception):
-  """A user's mistake; the message is a line for the user."""
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    raise _UsageError(f"{message[:1].upper()}{message[1:]}. See --help")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,61 +47,29 @@ def main(arguments: Sequence[str]) -> int:
     The exit status: 0; 1 where the run cannot go on and 2 after a user's mistake, both said in one
     line; 128 and the signal's number after SIGINT or SIGTERM.
   """
-  try:
-    with Interrupts() as interrupts:
-      flags, protocols = _parse(arguments)
-      interrupts.hold()  # An import that is cut short may fail in other ways than it was asked to.
-      runtime.silence_tensorflow_logs()
-      runtime.start_tensorflow()
-      from sbae_tf.evaluation import runner  # noqa: F401 - here, for it imports TensorFlow.
 
-      interrupts.release()
-      _evaluate(flags, protocols, command=f"python -m sbae_tf.evaluate {shlex.join(arguments)}")
-  except _UsageError as error:
-    return _end(str(error), _USAGE_ERROR)
-  except ValueError as error:
-    if not _raised_by_package(error):
-      raise
-    return _end(str(error), _USAGE_ERROR)
-  except RunError as error:
-    return _end(str(error), _CANNOT_GO_ON)
-  except Interrupted as interrupted:
-    return _end(f"Interrupted by {interrupted}. The same command goes on.", interrupted.status)
-  return 0
+  def command(interrupts: Interrupts) -> None:
+    flags, protocols = _parse(arguments)
+    command_line.start_tensorflow(interrupts, "sbae_tf.evaluation.runner")
+    _evaluate(flags, protocols, command=f"python -m sbae_tf.evaluate {shlex.join(arguments)}")
 
-
-def _end(message: str, status: int) -> int:
-  print(f"evaluate: {' '.join(message.split())}", file=sys.stderr)
-  return status
-
-
-def _raised_by_package(error: ValueError) -> bool:
-  """Whether the error is a mistake that the package found; one of TensorFlow's is a fault in it."""
-  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-  return str(frame.f_globals.get("__name__", "")).startswith("sbae_tf.")
+  return command_line.run("evaluate", command)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Component]]:
   protocols = protocol_flags.chosen(arguments, default=_DEFAULT)
-  parser = _Parser(
+  parser = command_line.Parser(
     prog="python -m sbae_tf.evaluate",
     description=__doc__,
     epilog=protocol_flags.help_text(),
-    formatter_class=argparse.RawDescriptionHelpFormatter,
     usage="%(prog)s --encoder=SAVED_MODEL --data=SPEC --out=FOLDER [flags]",
-    allow_abbrev=False,
   )
   _add_flags(parser)
   protocol_flags.add_options(parser, protocols)
   flags = parser.parse_args(arguments)
-  for name in ("image_size", "batch_size", "max_pixels"):
-    value = getattr(flags, name)
-    if value is not None and value < 1:
-      raise _UsageError(f"Expected --{name} of 1 or more. Received: {value}")
-  if not 0.0 <= flags.max_skipped <= 1.0:
-    raise _UsageError(f"Expected --max_skipped from 0 to 1. Received: {flags.max_skipped}")
+  command_line.check(flags, "image_size", "batch_size")
   if flags.checkpoint is not None and flags.workdir is None:
-    raise _UsageError("--checkpoint is one of --workdir: a SavedModel has none")
+    raise UsageError("--checkpoint is one of --workdir: a SavedModel has none")
   return flags, protocol_flags.components(flags, protocols)
 
 
@@ -176,19 +131,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     "removed at any time",
   )
   add("--batch_size", type=int, default=256, help="of frozen features; default: %(default)s")
-  defaults = DataConfig()
-  add(
-    "--max_pixels",
-    type=int,
-    default=defaults.max_pixels,
-    help="leave out photographs of more pixels; default: %(default)s",
-  )
-  add(
-    "--max_skipped",
-    type=float,
-    default=defaults.max_skipped,
-    help="end where more than this part of the photographs is left out; default: %(default)s",
-  )
+  command_line.add_photograph_flags(parser)
 
 
 def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, command: str) -> None:
@@ -209,7 +152,7 @@ def _evaluate(flags: argparse.Namespace, protocols: Sequence[Component], *, comm
     max_pixels=flags.max_pixels,
     max_skipped=flags.max_skipped,
     command=command,
-    say=_say,
+    say=say,
   )
   out = os.path.expanduser(flags.out)
   if report["skipped"]:
@@ -239,7 +182,7 @@ def _subject(flags: argparse.Namespace) -> tuple[Subject, Beside | None]:
     )
     return saved_model, beside
   if flags.signature != "serving_default":
-    raise _UsageError("--signature is one of --encoder: a run has none before it is exported")
+    raise UsageError("--signature is one of --encoder: a run has none before it is exported")
   checkpoint = flags.checkpoint or "best"
   model, provenance = trained.load_model(os.path.expanduser(flags.workdir), checkpoint=checkpoint)
   name = f"{flags.workdir}, {checkpoint} checkpoint of step {provenance.steps:,}"
@@ -256,24 +199,15 @@ def _photographs(
   data = open_labelled(flags.data, classes=classes, beside=beside)
   if flags.test is not None:
     test = open_labelled(flags.test, classes=classes, beside=beside)
-    _say(f"Training on {data.source.description}; testing on {test.source.description}")
+    say(f"Training on {data.source.description}; testing on {test.source.description}")
     return data, test
   kept, held = split(data.labels, _HELD_OUT, seed=0)
   if not len(held):
-    raise _UsageError(f"Expected --test: every class has one photograph: {data.source.description}")
+    raise UsageError(f"Expected --test: every class has one photograph: {data.source.description}")
   part = "a fifth of every class" if classes else "a fifth"
-  _say(f"{data.source.description}: {len(held):,} of them, {part}, held out to test")
+  say(f"{data.source.description}: {len(held):,} of them, {part}, held out to test")
   return data.subset(kept), data.subset(held)
 
 
-def _say(text: str) -> None:
-  print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-  exit_status = main(sys.argv[1:])
-  if exit_status:  # TensorFlow's own end may take seconds.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_status)
-  sys.exit(exit_status)
+  command_line.leave(main(sys.argv[1:]))

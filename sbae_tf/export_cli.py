@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sbae_tf import export_request, runtime
+from sbae_tf import command_line, export_request
 from sbae_tf.export_request import Request
-from sbae_tf.failures import RunError
+from sbae_tf.failures import WriteError
+from sbae_tf.interrupts import Interrupts
 
 if TYPE_CHECKING:
   from sbae_tf.checked_export import Written
-
-_CANNOT = 1
-_USAGE_ERROR = 2
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,38 +22,21 @@ def main(arguments: Sequence[str]) -> int:
 
   Returns:
     The exit status: 0; 1 where it cannot be done and 2 after a user's mistake, both said in one
-    line.
+    line; 128 and the signal's number after SIGINT or SIGTERM.
   """
-  try:
+
+  def command(interrupts: Interrupts) -> None:
     request = export_request.parse(arguments)
-  except export_request.FlagError as error:
-    return _end(str(error), _USAGE_ERROR)
-  try:
-    runtime.silence_tensorflow_logs()
-    runtime.start_tensorflow()
-    from sbae_tf import checked_export  # Here, for it imports TensorFlow.
+    command_line.start_tensorflow(interrupts, "sbae_tf.checked_export")
+    from sbae_tf import checked_export
 
-    print(_summary(request, checked_export.export(request)))
-  except ValueError as error:
-    if not _raised_by_package(error):
-      raise
-    return _end(str(error), _USAGE_ERROR)
-  except RunError as error:
-    return _end(str(error), _CANNOT)
-  except OSError as error:
-    return _end(f"Cannot write --out={request.out}: {error.strerror or error}.", _CANNOT)
-  return 0
+    try:
+      print(_summary(request, checked_export.export(request)))
+    except OSError as error:
+      reason = error.strerror or error
+      raise WriteError(f"Cannot write --out={request.out}: {reason}.") from error
 
-
-def _end(message: str, status: int) -> int:
-  print(f"export: {' '.join(message.split())}", file=sys.stderr)
-  return status
-
-
-def _raised_by_package(error: ValueError) -> bool:
-  """Whether the error is a mistake that the package found; one of TensorFlow's is a fault in it."""
-  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-  return str(frame.f_globals.get("__name__", "")).startswith("sbae_tf.")
+  return command_line.run("export", command, interrupted="Nothing was written.")
 
 
 def _summary(request: Request, written: Written) -> str:

@@ -7,7 +7,8 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+
+from sbae_tf.command_line import Parser, UsageError
 
 FORMATS = ("saved_model", "tflite", "onnx", "colorizer")
 
@@ -36,10 +37,6 @@ Nothing is overwritten, and under the name of --out there is all or nothing. Exi
 cannot be done (another result than the SavedModel's, a full disk); 2 a mistake in flags or files,
 told in one line.
 """
-
-
-class FlagError(ValueError):
-  """A mistake in the flags: one line that says what would be right."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +68,6 @@ class Request:
   onnx_python: str = sys.executable
 
 
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    raise FlagError(f"{message[:1].upper()}{message[1:]}. See --help")
-
-
 def parse(arguments: Sequence[str]) -> Request:
   """Reads the arguments after the program's name; prints the help and exits where it is asked for.
 
@@ -83,7 +75,7 @@ def parse(arguments: Sequence[str]) -> Request:
     arguments: such as `["--encoder=runs/mine/encoder", "--format=onnx", "--out=encoder.onnx"]`.
 
   Raises:
-    FlagError: a flag is wrong, or `--out` is there already.
+    UsageError: a flag is wrong, or `--out` is there already.
   """
   request = Request(**vars(_parser().parse_args(arguments)))
   _check(request)
@@ -91,13 +83,11 @@ def parse(arguments: Sequence[str]) -> Request:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(
+  parser = Parser(
     prog="python -m sbae_tf.export",
     description=_DESCRIPTION,
     epilog=_EPILOG,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
     usage="%(prog)s (--encoder=FOLDER | --workdir=FOLDER) --format=F --out=PATH [flags]",
-    allow_abbrev=False,
   )
   add = parser.add_argument
   add("--encoder", default="", metavar="FOLDER", help="a SavedModel, such as runs/mine/encoder")
@@ -146,26 +136,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(request: Request) -> None:
-  """Raises `FlagError` where flags contradict each other, or files are not as they must be."""
+  """Raises `UsageError` where flags contradict each other, or files are not as they must be."""
   if bool(request.encoder) == bool(request.workdir):
-    raise FlagError("Expected one of --encoder and --workdir. See --help")
+    raise UsageError("Expected one of --encoder and --workdir. See --help")
   if request.format == "colorizer" and not request.workdir:
-    raise FlagError(
+    raise UsageError(
       "--format=colorizer needs --workdir: an encoder has no heads, which predict color."
     )
   if request.quantize != "none" and request.format != "tflite":
-    raise FlagError(f"--quantize={request.quantize} is for --format=tflite alone.")
+    raise UsageError(f"--quantize={request.quantize} is for --format=tflite alone.")
   if request.quantize == "int8" and not request.data:
-    raise FlagError(
+    raise UsageError(
       "--quantize=int8 needs --data: photographs of the kind that the encoder will see."
     )
   if request.image_size and request.format not in ("tflite", "onnx"):
-    raise FlagError("--image_size is for --format=tflite and onnx: a SavedModel takes any size.")
+    raise UsageError("--image_size is for --format=tflite and onnx: a SavedModel takes any size.")
   if request.image_size < 0:
-    raise FlagError(f"Expected --image_size above 0. Received: {request.image_size}")
+    raise UsageError(f"Expected --image_size above 0. Received: {request.image_size}")
   for name in ("encoder", "workdir"):
     path = getattr(request, name)
     if path and not os.path.isdir(path):
-      raise FlagError(f"There is no folder --{name}={path}.")
+      raise UsageError(f"There is no folder --{name}={path}.")
   if os.path.lexists(request.out):
-    raise FlagError(f"--out={request.out} is there already. Give a new name, or remove it.")
+    raise UsageError(f"--out={request.out} is there already. Give a new name, or remove it.")

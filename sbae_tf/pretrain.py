@@ -6,24 +6,19 @@ import logging as py_logging
 import os
 import pathlib
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags as absl_flags
 from absl import logging
 
-from sbae_tf import cluster, flags, runtime
+from sbae_tf import cluster, command_line, flags
 from sbae_tf.config import PretrainConfig
-from sbae_tf.failures import RunError
-from sbae_tf.interrupts import Interrupted, Interrupts
+from sbae_tf.interrupts import Interrupts
 from sbae_tf.run_folder import RunFolder
 
 if TYPE_CHECKING:
   from sbae_tf.training import Result
-
-_CANNOT_GO_ON = 1
-_USAGE_ERROR = 2
 
 _RESUMING = """
 SIGTERM or SIGINT (Ctrl-C) makes a checkpoint and ends the run; a second one, a second later or
@@ -50,39 +45,17 @@ def main(arguments: Sequence[str]) -> int:
   if {"--help", "-h", "--helpfull", "--helpshort"} & set(arguments):
     print(flags.help_text() + _RESUMING, end="")
     return 0
-  try:
-    with Interrupts():  # Already while TensorFlow starts.
-      config, workdir = flags.parse(arguments)
-      RunFolder(workdir).check(config)  # Also before TensorFlow, which takes seconds to start.
-      _pretrain(config, workdir)
-  except ValueError as error:
-    if not _raised_by_package(error):
-      raise
-    return _end(str(error), _USAGE_ERROR)
-  except RunError as error:
-    return _end(str(error), _CANNOT_GO_ON)
-  except Interrupted as interrupted:
-    return _end(
-      f"Interrupted by {interrupted}. The same command resumes from the last checkpoint.",
-      interrupted.status,
-    )
-  return 0
+
+  def command(interrupts: Interrupts) -> None:
+    config, workdir = flags.parse(arguments)
+    RunFolder(workdir).check(config)  # Before TensorFlow, which takes seconds to start.
+    _pretrain(config, workdir, interrupts)
+
+  again = "The same command resumes from the last checkpoint."
+  return command_line.run("pretrain", command, interrupted=again)
 
 
-def _end(message: str, status: int) -> int:
-  print(f"pretrain: {' '.join(message.split())}", file=sys.stderr)
-  return status
-
-
-def _raised_by_package(error: ValueError) -> bool:
-  """Whether the error is a mistake that the package found; one of TensorFlow's is a fault in it."""
-  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-  return str(frame.f_globals.get("__name__", "")).startswith("sbae_tf.") or (
-    frame.f_code.co_filename == __file__
-  )
-
-
-def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
+def _pretrain(config: PretrainConfig, workdir: pathlib.Path, interrupts: Interrupts) -> None:
   absl_flags.FLAGS.mark_as_parsed()  # Absl's own flags stay as they are: ours are not among them.
   logging.use_absl_handler()
   worker = ""
@@ -93,13 +66,8 @@ def _pretrain(config: PretrainConfig, workdir: pathlib.Path) -> None:
     py_logging.Formatter(f"%(asctime)s {worker}%(message)s", "%H:%M:%S")
   )
   logging.set_verbosity(logging.INFO)
-  runtime.silence_tensorflow_logs()
-  with Interrupts() as interrupts:
-    interrupts.hold()  # An import that is cut short may fail in other ways than it was asked to.
-    runtime.start_tensorflow()
-    from sbae_tf import training  # Here, for it imports TensorFlow.
-
-    interrupts.release()
+  command_line.start_tensorflow(interrupts, "sbae_tf.training")
+  from sbae_tf import training
 
   result = training.train(config, workdir)
   print(_summary(config, result))
@@ -136,9 +104,4 @@ def _summary(config: PretrainConfig, result: Result) -> str:
 
 
 if __name__ == "__main__":
-  exit_status = main(sys.argv[1:])
-  if exit_status:  # TensorFlow's own end may take seconds, or wait for workers that are gone.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_status)
-  sys.exit(exit_status)
+  command_line.leave(main(sys.argv[1:]))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sbae_tf import config_json
+from sbae_tf import config_json, output_folder
 from sbae_tf.config import PretrainConfig
 from sbae_tf.failures import WriteError
 
-# What is being written has a name of this form until it is whole: hidden, and told by its end.
+# `output_folder.ASIDE_GLOB` finds it.
 _ASIDE = ".{name}.{pid}.aside"
-_ASIDE_GLOB = ".*.aside"
 
 
 class RunFolder:
@@ -59,7 +56,7 @@ class RunFolder:
     if not self.path.is_dir():
       raise ValueError(f"--workdir={self.path} is a file. Give a folder.")
     if not self.config_file.exists():
-      if any(not path.match(_ASIDE_GLOB) for path in self.path.iterdir()):
+      if any(not path.match(output_folder.ASIDE_GLOB) for path in self.path.iterdir()):
         raise ValueError(
           f"--workdir={self.path} holds other files and no run. Give a new or an empty folder."
         )
@@ -105,9 +102,11 @@ class RunFolder:
       ValueError: as `check_files`; or they cannot be written.
     """
     self.check_files(files)
-    for name, content in files.items():
-      with self._making():
+    try:
+      for name, content in files.items():
         write_aside(self.path / name, content)
+    except OSError as error:
+      raise ValueError(f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
 
   def open(self, config: PretrainConfig) -> None:
     """Makes the folder and writes its configuration.
@@ -116,8 +115,11 @@ class RunFolder:
       ValueError: as `check`; or the folder cannot be made.
     """
     self.check(config)
-    with self._making():
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
       write_aside(self.config_file, config_json.dumps(config).encode())
+    except OSError as error:
+      raise ValueError(f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -128,31 +130,11 @@ class RunFolder:
     Raises:
       ValueError: another process has the folder, or it cannot be made.
     """
-    with self._making():
-      descriptor = os.open(self.path, os.O_RDONLY)
-    try:
-      try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        raise ValueError(
-          f"Another process is training in --workdir={self.path}. Wait for its end, or end it."
-        ) from None
-      except OSError:
-        pass  # Some network file systems have no locks.
+    with output_folder.locked(self.path, flag="--workdir", use="training in"):
       for folder in (self.path, self.checkpoints):
-        for path in folder.glob(_ASIDE_GLOB):
-          _remove(path)
+        for path in folder.glob(output_folder.ASIDE_GLOB):
+          output_folder.remove(path)
       yield
-    finally:
-      os.close(descriptor)
-
-  @contextlib.contextmanager
-  def _making(self) -> Iterator[None]:
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      yield
-    except OSError as error:
-      raise ValueError(f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
 
   def log_sizes(self) -> dict[str, int]:
     """The length of each file that only grows, in bytes: what `rewind` takes.
@@ -256,7 +238,7 @@ def folder_aside(path: pathlib.Path) -> Iterator[pathlib.Path]:
       os.replace(path, around / "replaced")
     os.replace(inside, path)
   finally:
-    _remove(around)
+    output_folder.remove(around)
   _sync(path.parent)
 
 
@@ -273,18 +255,11 @@ def remove_aside(path: pathlib.Path) -> None:
   """Removes a folder so that under its own name it is whole or absent."""
   aside = _aside(path)
   os.replace(path, aside)
-  _remove(aside)
+  output_folder.remove(aside)
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:
   return path.with_name(_ASIDE.format(name=path.name, pid=os.getpid()))
-
-
-def _remove(path: pathlib.Path) -> None:
-  if path.is_dir() and not path.is_symlink():
-    shutil.rmtree(path, ignore_errors=True)
-  else:
-    path.unlink(missing_ok=True)
 
 
 def _sync(path: pathlib.Path) -> None:

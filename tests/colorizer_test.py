@@ -96,3 +96,18 @@ def test_refuses_other_channels(shape, small_config):
 def test_refuses_float_photographs(small_config):
   with pytest.raises(ValueError, match="Received: .*float32"):
     Colorizer(_model(small_config))(tf.zeros((1, 32, 32, 3)))
+
+
+def test_temperature_goes_from_the_mean_to_the_mode(small_config, images):
+  model = _model(small_config)
+  centers = model.tasks[0].quantizer.centers(tf.zeros((1, 1, 1, 2)))[0].numpy()
+  inputs = model.encoder.branch_inputs(model.encoder.color.encode(tf.constant(images)))
+  scores = model.outputs(inputs, training=False)[0].numpy().astype(np.float64)
+  odds = np.exp(scores - scores.max(-1, keepdims=True))
+  mean = (odds / odds.sum(-1, keepdims=True)) @ centers
+  np.testing.assert_allclose(Colorizer(model, temperature=1.0).predict(images), mean, atol=1e-2)
+  mode = centers[scores.argmax(-1)]
+  np.testing.assert_allclose(Colorizer(model, temperature=0.0).predict(images), mode, atol=1e-4)
+  assert Colorizer(model).temperature == 0.38
+  with pytest.raises(ValueError, match="`temperature` in"):
+    Colorizer(model, temperature=2.0)

@@ -15,9 +15,10 @@ from sbae_tf import embedder, embedding_folder
 from sbae_tf.data.skipped import TooManySkippedError
 from sbae_tf.data.sources import open_source
 from sbae_tf.embedding_folder import EmbeddingFolder
-from sbae_tf.embedding_manifest import MANIFEST, FolderError, read_manifest, read_shards
+from sbae_tf.embedding_manifest import MANIFEST, read_manifest, read_shards
 from sbae_tf.failures import RunError, WriteError
 from sbae_tf.feature_extractor import FeatureExtractor
+from sbae_tf.output_folder import FolderError
 from tests import mean_color
 
 _COUNT = 50

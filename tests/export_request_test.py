@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sbae_tf import export_request
-from sbae_tf.export_request import FlagError, Request, parse
+from sbae_tf.command_line import UsageError
+from sbae_tf.export_request import Request, parse
 from sbae_tf.formats import tflite
 from sbae_tf.trained import CHOICES
 
@@ -45,14 +46,14 @@ def test_reads_flags():
   ],
 )
 def test_says_what_is_wrong_in_one_line(flags, message):
-  with pytest.raises(FlagError, match=message) as caught:
+  with pytest.raises(UsageError, match=message) as caught:
     parse(flags.split())
   assert "\n" not in str(caught.value)
 
 
 def test_refuses_a_link_to_nowhere(folder):
   (folder / "o").symlink_to("nowhere")
-  with pytest.raises(FlagError, match="--out=o is there already"):
+  with pytest.raises(UsageError, match="--out=o is there already"):
     parse(["--encoder=encoder", "--out=o"])
 
 

@@ -15,33 +15,39 @@ _ROOT = pathlib.Path(__file__).parent.parent / "sbae_tf"
 # its own, and its own folder. A new module belongs in the lowest row that does.
 _LAYERS = (
   (
-    *("cluster", "config", "export_request", "failures", "interrupts", "plugins"),
-    *("precision", "runtime"),
+    *("captions", "cluster", "config", "failures", "interrupts", "output_folder", "plugins"),
+    *("precision", "progress_line", "runtime"),
   ),
-  ("color", "data", "backbones", "optimizers", "schedules", "model_card"),
-  ("quantize", "aggregation", "embedding_formats", "encoded_images", "feature_extractor"),
+  ("color", "command_line", "data", "backbones", "optimizers", "schedules", "model_card"),
+  (
+    *("aggregation", "embedding_formats", "encoded_images", "export_request"),
+    *("feature_extractor", "quantize"),
+  ),
   ("tasks", "embedding_manifest", "encoder"),
   ("formats", "model"),
   ("colorizer", "config_json", "presets", "validation"),
   ("pairing", "run_folder", "serving"),
   ("agreement", "checkpoints", "embedding_folder", "pictures", "progress", "steps", "strategies"),
   ("embedder", "evaluation", "export", "trained"),
-  ("checked_export", "online_probe"),
+  ("checked_export", "colorization", "online_probe"),
   ("training",),
   ("flags", "protocol_flags"),
-  ("embed", "evaluate", "export_cli", "pretrain"),
+  ("colorize", "embed", "evaluate", "export_cli", "pretrain"),
 )
 
 # What the rows would allow and the design does not.
 _ONLY = {
+  "captions": set(),
   "cluster": set(),
   "config": set(),
-  "export_request": set(),
+  "export_request": {"command_line"},
   "failures": set(),
   "plugins": set(),
   "runtime": set(),
   "precision": set(),
   "interrupts": set(),
+  "output_folder": set(),
+  "progress_line": set(),
   "data": {"config", "runtime"},
   "backbones": {"runtime"},
   "color": {"runtime"},
@@ -51,9 +57,9 @@ _ONLY = {
 
 # These work before TensorFlow is there, and so import none of `_SLOW`.
 _WITHOUT_TENSORFLOW = (
-  "__init__ cluster config config_json embed evaluate export_cli export_request failures flags "
-  "interrupts model_card plugins presets pretrain protocol_flags run_folder runtime "
-  "validation".split()
+  "__init__ cluster colorize command_line config config_json embed evaluate export_cli "
+  "export_request failures flags interrupts model_card output_folder plugins presets pretrain "
+  "progress_line protocol_flags run_folder runtime validation".split()
 )
 _SLOW = set(
   "keras keras_cv matplotlib numpy PIL scipy skimage sklearn tensorboard tensorflow tf_keras "
@@ -152,7 +158,7 @@ def test_data_knows_nothing_of_colors_and_tasks() -> None:
 @pytest.mark.parametrize("module", _WITHOUT_TENSORFLOW)
 def test_no_tensorflow(module: str) -> None:
   # The package itself and the command line import it later, within a function.
-  at_start = module in ("__init__", "embed", "evaluate", "export_cli", "pretrain")
+  at_start = module in ("__init__", "colorize", "embed", "evaluate", "export_cli", "pretrain")
   outside = {name.partition(".")[0] for name in _imports(module, at_start=at_start)}
   assert not outside & _SLOW
   assert _own_imports(module, at_start=at_start) <= set(_WITHOUT_TENSORFLOW)

@@ -8,14 +8,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import types
-from typing import Any
 
 import pytest
 
 import sbae_tf
 from sbae_tf import flags, pretrain
-from sbae_tf.failures import WriteError
 
 _ROOT = pathlib.Path(sbae_tf.__file__).parent.parent
 
@@ -100,86 +97,6 @@ def test_the_public_names() -> None:
     sbae_tf.nonesuch  # noqa: B018
 
 
-_RAISE = "def fault(): raise ValueError('no')\n"
-
-
-def _module(name: str, source: str = _RAISE, **names: Any) -> types.ModuleType:
-  module = types.ModuleType(name)
-  vars(module).update(names)
-  exec(compile(source, f"{name}.py", "exec"), vars(module))
-  return module
-
-
-def _caught(call: Any) -> ValueError:
-  with pytest.raises(ValueError) as error:
-    call()
-  return error.value
-
-
-@pytest.mark.parametrize(
-  ("name", "expected"),
-  [
-    ("sbae_tf.somewhere", True),
-    ("sbae_tf.data.files", True),
-    ("tensorflow.python", False),
-    ("sbae_tf_extras.files", False),
-    ("my_package.sbae_tf.files", False),
-    ("json.decoder", False),
-  ],
-)
-def test_raised_by_package(name: str, expected: bool) -> None:
-  assert pretrain._raised_by_package(_caught(_module(name).fault)) is expected
-
-
-def test_raised_by_package_looks_at_the_innermost_frame() -> None:
-  other = _module("tensorflow.python")
-  calls = "def call(): fault()\n"
-  through = _module("sbae_tf.model", calls, fault=other.fault)
-  assert pretrain._raised_by_package(_caught(through.call)) is False
-  back = _module("tensorflow.python", calls, fault=_module("sbae_tf.model").fault)
-  assert pretrain._raised_by_package(_caught(back.call)) is True
-
-
-def test_raised_by_package_of_errors_that_were_explained() -> None:
-  explains = """
-    def call():
-      try:
-        fault()
-      except ValueError as error:
-        raise ValueError("explained") from error
-  """
-  module = _module("sbae_tf.x", textwrap.dedent(explains), fault=_module("numpy.x").fault)
-  assert pretrain._raised_by_package(_caught(module.call)) is True
-
-
-def _raises(error: BaseException) -> Any:
-  def raises(*_: Any) -> None:
-    raise error
-
-  return raises
-
-
-def test_a_fault_of_a_library_keeps_its_traceback(
-  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-  monkeypatch.setattr(pretrain, "_pretrain", lambda *_: _module("tensorflow.python").fault())
-  with pytest.raises(ValueError, match="^no$"):
-    pretrain.main([f"--workdir={tmp_path / 'run'}"])
-  monkeypatch.setattr(pretrain, "_pretrain", _raises(RuntimeError("deep")))
-  with pytest.raises(RuntimeError, match="^deep$"):
-    pretrain.main([f"--workdir={tmp_path / 'run'}"])
-  assert capsys.readouterr() == ("", "")
-
-
-def test_a_mistake_that_a_run_finds_is_one_line(
-  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-  source = "def fault(): raise ValueError('Cannot read\\n  a.png.')\n"
-  monkeypatch.setattr(pretrain, "_pretrain", lambda *_: _module("sbae_tf.training", source).fault())
-  assert pretrain.main([f"--workdir={tmp_path / 'run'}"]) == 2
-  assert capsys.readouterr() == ("", "pretrain: Cannot read a.png.\n")
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interruption_is_one_line(
   number: int,
@@ -197,19 +114,11 @@ def test_an_interruption_is_one_line(
   )
 
 
-def test_what_cannot_be_written_is_one_line(
-  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-  monkeypatch.setattr(pretrain, "_pretrain", _raises(WriteError("Cannot write x:\n full.")))
-  assert pretrain.main([f"--workdir={tmp_path / 'run'}"]) == 1
-  assert capsys.readouterr() == ("", "pretrain: Cannot write x: full.\n")
-
-
 def test_main_hands_on_what_was_asked_for(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   calls = []
-  monkeypatch.setattr(pretrain, "_pretrain", lambda *arguments: calls.append(arguments))
+  monkeypatch.setattr(pretrain, "_pretrain", lambda *arguments: calls.append(arguments[:2]))
   arguments = ["--preset=resnet18_lab", f"--workdir={tmp_path / 'run'}", "--epochs=3"]
   assert pretrain.main(arguments) == 0
   assert calls == [flags.parse(arguments)]

@@ -267,17 +267,6 @@ with RunFolder(sys.argv[1]).locked():
     pass
 
 
-def test_a_file_system_without_locks_does(
-  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-  def flock(*_: Any) -> None:
-    raise OSError(errno.ENOLCK, "No locks available")
-
-  monkeypatch.setattr(run_folder.fcntl, "flock", flock)
-  with RunFolder(tmp_path).locked():
-    pass
-
-
 def test_what_killed_runs_left_unfinished_is_removed(tmp_path: pathlib.Path) -> None:
   folder = RunFolder(tmp_path)
   folder.open(_CONFIG)

@@ -25,37 +25,24 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from sbae_tf import runtime
-from sbae_tf.config import DataConfig
+from sbae_tf import command_line, runtime
+from sbae_tf.command_line import USAGE_ERROR, Parser, UsageError
 
 if TYPE_CHECKING:
   from sbae_tf.data.record_manifest import Manifest
 
-_USAGE_ERROR = 2
 _INTERRUPTED = 130
 _QUALITY = 95
 
 
-class _UsageError(Exception):
-  """A mistake in the flags; the message is a line for the user."""
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    raise _UsageError(f"{message[:1].upper()}{message[1:]}. See --help")
-
-
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
   """The tool's own flags, and the rest, which are Beam's."""
-  defaults = DataConfig()
-  parser = _Parser(
+  parser = Parser(
     prog="python -m tools.make_records",
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
     usage="%(prog)s --data=SPEC --out=FOLDER [flags] [Beam's flags]",
-    allow_abbrev=False,
   )
   add = parser.add_argument
   add(
@@ -83,37 +70,25 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
   )
   add("--quality", type=int, help="of those JPEGs, 1 to 100; default: 95")
   add("--seed", type=int, default=0, help="decides which image lies where; default: 0")
-  add(
-    "--max_pixels",
-    type=int,
-    default=defaults.max_pixels,
-    help="leave out images of more pixels; default: %(default)s",
-  )
-  add(
-    "--max_skipped",
-    type=float,
-    default=defaults.max_skipped,
-    help="end where more than this part of the images is left out; default: %(default)s",
-  )
+  command_line.add_photograph_flags(parser)
   flags, rest = parser.parse_known_args(arguments)
   _check(flags)
   return flags, rest
 
 
 def _check(flags: argparse.Namespace) -> None:
-  """Raises `_UsageError` where a value is out of its range."""
-  for name in ("shards", "shard_mb", "shorter_side", "max_pixels"):
+  """Raises `UsageError` where a value is out of its range."""
+  command_line.check(flags)
+  for name in ("shards", "shard_mb", "shorter_side"):
     value = getattr(flags, name)
     if value is not None and not value > 0:
-      raise _UsageError(f"Expected --{name} above 0. Received: {value}")
+      raise UsageError(f"Expected --{name} above 0. Received: {value}")
   if not 0 <= flags.seed < 2**32:
-    raise _UsageError(f"Expected --seed from 0 to {2**32 - 1}. Received: {flags.seed}")
+    raise UsageError(f"Expected --seed from 0 to {2**32 - 1}. Received: {flags.seed}")
   if flags.quality is not None and flags.shorter_side is None:
-    raise _UsageError("Expected --shorter_side with --quality: without it the bytes stay.")
+    raise UsageError("Expected --shorter_side with --quality: without it the bytes stay.")
   if flags.quality is not None and not 1 <= flags.quality <= 100:
-    raise _UsageError(f"Expected --quality from 1 to 100. Received: {flags.quality}")
-  if not 0.0 <= flags.max_skipped <= 1.0:
-    raise _UsageError(f"Expected --max_skipped from 0 to 1. Received: {flags.max_skipped}")
+    raise UsageError(f"Expected --quality from 1 to 100. Received: {flags.quality}")
 
 
 def _import_beam() -> None:
@@ -122,7 +97,7 @@ def _import_beam() -> None:
   try:
     runtime.import_quietly("apache_beam")
   except ImportError as error:
-    raise _UsageError("Apache Beam is missing. Install it: pip install '.[beam]'") from error
+    raise UsageError("Apache Beam is missing. Install it: pip install '.[beam]'") from error
 
 
 def _make_records(flags: argparse.Namespace, rest: Sequence[str]) -> None:
@@ -195,12 +170,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
       _make_records(flags, rest)
     except RecordsError as error:
-      raise _UsageError(str(error)) from error
+      raise UsageError(str(error)) from error
     except tf.errors.OpError as error:
-      raise _UsageError(f"Cannot write to --out={flags.out}: {first_line(error)}") from error
-  except _UsageError as error:
+      raise UsageError(f"Cannot write to --out={flags.out}: {first_line(error)}") from error
+  except UsageError as error:
     print(f"make_records: {' '.join(str(error).split())}", file=sys.stderr)
-    return _USAGE_ERROR
+    return USAGE_ERROR
   except KeyboardInterrupt:
     print("make_records: Interrupted. The same command goes on.", file=sys.stderr)
     return _INTERRUPTED

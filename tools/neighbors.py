@@ -16,32 +16,24 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sbae_tf import runtime
+from sbae_tf.captions import shortened
+from sbae_tf.command_line import USAGE_ERROR, Parser, UsageError
 
 if TYPE_CHECKING:
   from sbae_tf.data.source import Source
   from sbae_tf.embedding_manifest import Manifest
 
-_USAGE_ERROR = 2
 _GAP = 8  # Pixels between two photographs.
 _FONT = 11  # Pixels.
 _LINE = 14
 _FRAME = "#d62728"  # Around the query.
 _MISSING = 224  # Gray of a photograph that cannot be read any more.
-
-
-class _UsageError(Exception):
-  """A user's mistake; the message is a line for the user."""
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    raise _UsageError(f"{message[:1].upper()}{message[1:]}. See --help")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +133,7 @@ def draw_grid(images: np.ndarray, captions: Sequence[Sequence[str]], *, title: s
   rows = math.ceil(len(images) / columns)
   canvas = Image.new("RGB", (columns * width + _GAP, rows * height + top), "white")
   draw = ImageDraw.Draw(canvas)
-  draw.text((_GAP, _GAP), _shortened(title, font, canvas.width - 2 * _GAP), "black", font=font)
+  draw.text((_GAP, _GAP), shortened(title, font, canvas.width - 2 * _GAP), "black", font=font)
   for i, (image, lines) in enumerate(zip(images, captions)):
     x, y = _GAP + i % columns * width, top + i // columns * height
     canvas.paste(Image.fromarray(image), (x, y))
@@ -149,17 +141,8 @@ def draw_grid(images: np.ndarray, captions: Sequence[Sequence[str]], *, title: s
       draw.rectangle((x - 3, y - 3, x + side + 2, y + side + 2), outline=_FRAME, width=3)
     for number, line in enumerate(lines):
       place = (x, y + side + 2 + number * _LINE)
-      draw.text(place, _shortened(line, font, side), "black", font=font)
+      draw.text(place, shortened(line, font, side), "black", font=font)
   return canvas
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-  """The end of a text, as much as fits; of a name it tells most."""
-  if font.getlength(text) <= width:
-    return text
-  while text and font.getlength(f"...{text}") > width:
-    text = text[1:]
-  return f"...{text}"
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
@@ -294,12 +277,10 @@ def _show(flags: argparse.Namespace) -> str:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-  parser = _Parser(
+  parser = Parser(
     prog="python -m tools.neighbors",
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
     usage="%(prog)s --embeddings=FOLDER --query=PHOTOGRAPH --out=PNG [flags]",
-    allow_abbrev=False,
   )
   add = parser.add_argument
   add("--embeddings", required=True, metavar="FOLDER", help="that sbae_tf.embed wrote")
@@ -313,7 +294,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   flags = parser.parse_args(arguments)
   for name in ("count", "side"):
     if getattr(flags, name) < 1:
-      raise _UsageError(f"Expected --{name} of 1 or more. Received: {getattr(flags, name)}")
+      raise UsageError(f"Expected --{name} of 1 or more. Received: {getattr(flags, name)}")
   return flags
 
 
@@ -331,9 +312,9 @@ def main(arguments: Sequence[str]) -> int:
     runtime.silence_tensorflow_logs()
     runtime.start_tensorflow()
     print(_show(flags))
-  except (_UsageError, ValueError) as error:
+  except ValueError as error:
     print(f"neighbors: {' '.join(str(error).split())}", file=sys.stderr)
-    return _USAGE_ERROR
+    return USAGE_ERROR
   return 0
 
 

@@ -30,8 +30,9 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from sbae_tf.command_line import USAGE_ERROR, Parser, UsageError
 from sbae_tf.interrupts import Interrupts
 from tools.benchmarks.contestant import ROOT
 from tools.reproduction import cells, filling, pages, smoke
@@ -39,17 +40,7 @@ from tools.reproduction.cells import Cell, Places
 from tools.reproduction.methods import Change, Lineup, lineup, parse_denoising
 from tools.reproduction.records import Records
 
-_USAGE_ERROR = 2
 _OUT = "tools/results/reproduction"
-
-
-class _UsageError(Exception):
-  """A user's mistake; the message is a line for the user."""
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    raise _UsageError(f"{message[:1].upper()}{message[1:]}. See --help")
 
 
 def _numbers(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
@@ -64,12 +55,10 @@ def _numbers(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-  parser = _Parser(
+  parser = Parser(
     prog="python -m tools.reproduce",
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
     usage="%(prog)s --data=DATA --runs=RUNS [flags]",
-    allow_abbrev=False,
   )
   add = parser.add_argument
   add("--data", type=pathlib.Path, help="the folder above the data sets")
@@ -123,16 +112,16 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   add("--smoke", action="store_true", help="a few steps, photographs and cells: to try it all")
   flags = parser.parse_args(arguments)
   if flags.epochs < 0:
-    raise _UsageError(f"Expected --epochs of 0 or more. Received: {flags.epochs}")
+    raise UsageError(f"Expected --epochs of 0 or more. Received: {flags.epochs}")
   for name in ("jobs", "calibration_steps"):
     if getattr(flags, name) < 1:
-      raise _UsageError(f"Expected --{name} of 1 or more. Received: {getattr(flags, name)}")
+      raise UsageError(f"Expected --{name} of 1 or more. Received: {getattr(flags, name)}")
   if not set(flags.tables) <= set(cells.TABLES):
-    raise _UsageError(f"Expected --tables of 1 to 4. Received: {flags.tables}")
+    raise UsageError(f"Expected --tables of 1 to 4. Received: {flags.tables}")
   if 0 in flags.minutes:
-    raise _UsageError("Expected --minutes above 0. Received: 0")
+    raise UsageError("Expected --minutes above 0. Received: 0")
   if not flags.report_only and (flags.data is None or flags.runs is None):
-    raise _UsageError("Expected --data=FOLDER and --runs=FOLDER, or --report_only. See --help")
+    raise UsageError("Expected --data=FOLDER and --runs=FOLDER, or --report_only. See --help")
   return flags
 
 
@@ -223,9 +212,9 @@ def main(arguments: Sequence[str]) -> int:
   """
   try:
     return _reproduce(_parse(arguments), _shown(arguments))
-  except (_UsageError, ValueError) as error:
+  except ValueError as error:
     print(f"reproduce: {' '.join(str(error).split())}", file=sys.stderr)
-    return _USAGE_ERROR
+    return USAGE_ERROR
 
 
 if __name__ == "__main__":

@@ -126,18 +126,33 @@ class Mender:
         self._skipped.check()
         return None
     try:
-      with tf.device("cpu:0"):
-        encoded = self._source.read(tf.constant(index, tf.int64)).numpy()
-      if self._source.beside is None:
-        return pillow_decoder.decode(encoded, max_pixels=self._max_pixels)
-      return self._source.beside.decode(
-        self._source.names[index], encoded, max_pixels=self._max_pixels
-      )
-    except tf.errors.OpError as error:
-      reason, detail = "missing", first_line(error)
+      return pixels_of(self._source, index, max_pixels=self._max_pixels)
     except UnreadableImage as error:
-      reason, detail = error.reason, error.detail
-    with self._lock:
-      self._broken.add(index)
-    self._skipped.add(self._source.names[index], reason, detail)
-    return None
+      with self._lock:
+        self._broken.add(index)
+      self._skipped.add(self._source.names[index], error.reason, error.detail)
+      return None
+
+
+def pixels_of(source: Source, index: int, *, max_pixels: int) -> np.ndarray:
+  """Reads and decodes one image of a source, whole and upright; from any thread.
+
+  Args:
+    source: N images.
+    index: which, in [0, N).
+    max_pixels: an image with more is an error.
+
+  Returns:
+    (H, W, 3) uint8, as `pillow_decoder.decode` gives it; with bands beside it (H, W, S).
+
+  Raises:
+    UnreadableImage: it cannot be read or decoded.
+  """
+  try:
+    with tf.device("cpu:0"):
+      encoded = source.read(tf.constant(index, tf.int64)).numpy()
+  except tf.errors.OpError as error:
+    raise UnreadableImage("missing", first_line(error)) from error
+  if source.beside is None:
+    return pillow_decoder.decode(encoded, max_pixels=max_pixels)
+  return source.beside.decode(source.names[index], encoded, max_pixels=max_pixels)

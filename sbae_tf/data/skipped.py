@@ -23,7 +23,12 @@ class Skipped:
   """
 
   def __init__(
-    self, total: int, *, limit: float = 0.01, file: str | os.PathLike[str] | None = None
+    self,
+    total: int,
+    *,
+    limit: float = 0.01,
+    file: str | os.PathLike[str] | None = None,
+    flag: str = "--data.max_skipped",
   ) -> None:
     """Opens the ledger.
 
@@ -32,8 +37,9 @@ class Skipped:
       limit: the fraction of them that may be skipped, in [0, 1].
       file: a file of tab-separated values to write to as well, made with the first entry; what an
         earlier run entered there stays, and counts once it is met again. None for none.
+      flag: the one that `limit` is of, for the message.
     """
-    self._total, self._limit = total, limit
+    self._total, self._limit, self._flag = total, limit, flag
     self.file = None if file is None else pathlib.Path(file)
     self._entries: dict[str, tuple[str, str]] = {}
     self._lock = threading.Lock()
@@ -90,7 +96,7 @@ class Skipped:
     shown = "; ".join(f"{name} ({reason}: {detail})" for name, (reason, detail) in entries)
     raise TooManySkippedError(
       f"{len(self._entries):,} of {self._total:,} images cannot be read, more than "
-      f"--data.max_skipped={self._limit:g} accepts. The first: {shown}. Mend or remove what is "
+      f"{self._flag}={self._limit:g} accepts. The first: {shown}. Mend or remove what is "
       "broken, or accept more."
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sbae_tf.data import pipeline
-from sbae_tf.data.skipped import Skipped, TooManySkippedError
+from sbae_tf.data.skipped import Skipped
 from sbae_tf.evaluation.labelled import Labelled
 from sbae_tf.evaluation.writing import writing
 
@@ -41,7 +41,8 @@ def leave_out_unreadable(
     WriteError: the file cannot be written.
   """
   file.unlink(missing_ok=True)
-  ledger = Skipped(sum(map(len, parts.values())), limit=max_skipped, file=file)
+  total = sum(map(len, parts.values()))
+  ledger = Skipped(total, limit=max_skipped, file=file, flag="--max_skipped")
   kept = {}
   for name, data in parts.items():
     found = _read(data, ledger, image_size=image_size, max_pixels=max_pixels)
@@ -60,15 +61,10 @@ def _read(data: Labelled, ledger: Skipped, *, image_size: int, max_pixels: int) 
     skipped=ledger,
     max_pixels=max_pixels,
   )
-  try:
-    with writing(ledger.file):
-      try:
-        found = [batch["index"].numpy() for batch in dataset]
-      except tf.errors.OpError as error:
-        ledger.check()
-        raise error
-  except TooManySkippedError as error:
-    # The ledger knows the flag of pretraining.
-    message = str(error).replace("--data.max_skipped", "--max_skipped")
-    raise TooManySkippedError(message) from None
+  with writing(ledger.file):
+    try:
+      found = [batch["index"].numpy() for batch in dataset]
+    except tf.errors.OpError as error:
+      ledger.check()
+      raise error
   return np.concatenate(found) if found else np.zeros(0, np.int64)

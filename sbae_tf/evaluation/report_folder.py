@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sbae_tf import output_folder
 from sbae_tf.evaluation import report
 from sbae_tf.evaluation.protocol import Figure, Json, Section, Table
 from sbae_tf.evaluation.writing import writing
 from sbae_tf.run_folder import write_aside
 
 REPORT = "report.json"
-
-_ASIDE_GLOB = ".*.aside"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,30 +61,8 @@ class ReportFolder:
     Raises:
       ValueError: another process has it, it cannot be made, or holds other things.
     """
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      descriptor = os.open(self.path, os.O_RDONLY)
-    except OSError as error:
-      raise ValueError(f"Cannot write to --out={self.path}: {error.strerror}.") from error
-    try:
-      try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        raise ValueError(
-          f"Another process is writing to --out={self.path}. Wait for its end, or end it."
-        ) from None
-      except OSError:
-        pass  # Some network file systems have no locks.
-      for aside in self.path.glob(_ASIDE_GLOB):
-        if not aside.is_dir():
-          aside.unlink()
-      if not (self.path / REPORT).exists() and any(self.path.iterdir()):
-        raise ValueError(
-          f"--out={self.path} holds other files and no report. Give a new or an empty folder."
-        )
+    with output_folder.locked_output(self.path, marker=REPORT, holds="report"):
       yield
-    finally:
-      os.close(descriptor)
 
   def begin(
     self,
@@ -115,16 +91,11 @@ class ReportFolder:
         findings = {name: _finding(value) for name, value in there["protocols"].items()}
       except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"Cannot read {file} ({error!r}). Give another --out.") from error
-      different = _differences(before, identity)
+      different = output_folder.differences(before, identity)
       for name in options.keys() & findings.keys():
-        different += [
-          f"{name}.{line}" for line in _differences(findings[name].options, options[name])
-        ]
-      if different:
-        raise ValueError(
-          f"--out={self.path} holds a report that was made otherwise: {', '.join(different)}. Give "
-          "another --out, or its own flags to go on."
-        )
+        lines = output_folder.differences(findings[name].options, options[name])
+        different += [f"{name}.{line}" for line in lines]
+      output_folder.check_same(self.path, different, holds="a report")
       self.findings = {name: f for name, f in findings.items() if self._has_figures(f.section)}
     self.facts = {**facts, "identity": dict(identity)}
     self._write_json()
@@ -189,17 +160,3 @@ def _finding(value: Mapping[str, Any]) -> Finding:
   figures = tuple(Figure(**figure) for figure in value["figures"])
   section = Section(value["summary"], value["values"], tables, figures)
   return Finding(value["options"], value["seconds"], section)
-
-
-def _differences(there: Mapping[str, Json], here: Mapping[str, Json]) -> list[str]:
-  """Such as `seed is 0 there and 1 here`."""
-  lines = []
-  for key in (*here, *(key for key in there if key not in here)):
-    a, b = there.get(key), here.get(key)
-    if a == b:
-      continue
-    if key.endswith("_sha256"):
-      lines.append(f"{key[: -len('_sha256')]} differs")
-    else:
-      lines.append(f"{key} is {a!r} there and {b!r} here")
-  return lines

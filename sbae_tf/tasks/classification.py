@@ -25,20 +25,23 @@ def annealed_mean(logits: tf.Tensor, centers: tf.Tensor, *, temperature: float =
   Args:
     logits: (B, h, w, K) float32, unnormalized.
     centers: (B, K, C) or (1, K, C) float32, in any unit.
-    temperature: T in (0, 1]; 1 is the mean, near 0 the mode.
+    temperature: T in [0, 1]; 1 is the mean, 0 the mode (of bins that score alike the first).
 
   Returns:
     (B, h, w, C) float32 in the unit of `centers`, inside their convex hull.
 
   Raises:
-    ValueError: `temperature` is outside (0, 1].
+    ValueError: `temperature` is outside [0, 1].
 
   Reference: Zhang et al. 2016, arXiv:1603.08511, Eq. 5.
   """
-  if not 0 < temperature <= 1:
-    raise ValueError(f"Expected `temperature` in (0, 1]. Received: {temperature}.")
-  # log p differs from the logits by a constant of the pixel, which softmax takes away again.
-  probabilities = tf.nn.softmax(logits / temperature, axis=-1)
+  if not 0 <= temperature <= 1:
+    raise ValueError(f"Expected `temperature` in [0, 1]. Received: {temperature}.")
+  if temperature:
+    # log p differs from the logits by a constant of the pixel, which softmax takes away again.
+    probabilities = tf.nn.softmax(logits / temperature, axis=-1)
+  else:  # The limit.
+    probabilities = tf.one_hot(tf.argmax(logits, axis=-1), tf.shape(logits)[-1])
   shape = tf.shape(logits)
   flat = tf.reshape(probabilities, (shape[0], -1, shape[3]))  # (B, h w, K)
   means = tf.matmul(flat, centers)  # (B, h w, C), (1, K, C) broadcast over B
@@ -46,7 +49,12 @@ def annealed_mean(logits: tf.Tensor, centers: tf.Tensor, *, temperature: float =
 
 
 class Classification(ProxyTask):
-  """Predicts the bin of each pixel."""
+  """Predicts the bin of each pixel.
+
+  Attributes:
+    quantizer: turns values into bins.
+    temperature: of the annealed mean that decodes predictions, in [0, 1].
+  """
 
   def __init__(
     self,
@@ -61,7 +69,7 @@ class Classification(ProxyTask):
 
     Args:
       quantizer: turns values into bins.
-      temperature: of the annealed mean, in (0, 1].
+      temperature: of the annealed mean, in [0, 1].
       soft_neighbors: bins that share a pixel; 1: the one that it is in has all of it.
       soft_sigma: standard deviation of the Gaussian by which they do, in the channels' unit.
       rebalancing: multiplies gradients; None: nothing does.
@@ -69,8 +77,8 @@ class Classification(ProxyTask):
     Raises:
       ValueError: a number is out of its range.
     """
-    if not 0 < temperature <= 1:
-      raise ValueError(f"Expected option `temperature` in (0, 1]. Received: {temperature}.")
+    if not 0 <= temperature <= 1:
+      raise ValueError(f"Expected option `temperature` in [0, 1]. Received: {temperature}.")
     if not 1 <= soft_neighbors <= quantizer.bins:
       raise ValueError(
         f"Expected option `soft_neighbors` from 1 to {quantizer.bins}, the number of bins. "
@@ -79,7 +87,7 @@ class Classification(ProxyTask):
     if not soft_sigma > 0:
       raise ValueError(f"Expected option `soft_sigma` above 0. Received: {soft_sigma}.")
     self.quantizer = quantizer
-    self._temperature = temperature
+    self.temperature = temperature
     self._neighbors, self._sigma = soft_neighbors, soft_sigma
     self._rebalancing = rebalancing
 
@@ -127,7 +135,7 @@ class Classification(ProxyTask):
 
   def decode(self, output: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     centers = self.quantizer.centers(values)
-    return annealed_mean(output, centers, temperature=self._temperature)
+    return annealed_mean(output, centers, temperature=self.temperature)
 
 
 def build(
@@ -145,7 +153,7 @@ def build(
   Args:
     channels: the target channels, one or two.
     quantizer: a quantizer in text form, such as `rescaled` or `uniform(bins=50)`.
-    temperature: of the annealed mean that decodes predictions, in (0, 1].
+    temperature: of the annealed mean that decodes predictions, in [0, 1].
     soft_neighbors: nearest bins that share a pixel as its target, by a Gaussian; 1: a pixel's
       target is the bin that it is in. Zhang, Isola, Efros 2016 have 10.
     soft_sigma: standard deviation of that Gaussian, and of the one that smooths the prior, in the

@@ -47,12 +47,13 @@ def test_annealed_mean_goes_from_mode_to_mean():
 
   assert decode(1.0) == pytest.approx(23.0, abs=1e-3)
   assert decode(0.01) == pytest.approx(0.0, abs=1e-3)
+  assert decode(0.0) == 0.0
   assert decode(0.01) < decode(0.38) < decode(1.0)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, 1.5])
+@pytest.mark.parametrize("temperature", [-0.1, 1.5, float("nan")])
 def test_temperature_out_of_range(temperature):
-  with pytest.raises(ValueError, match=r"`temperature`.*\(0, 1\]"):
+  with pytest.raises(ValueError, match=r"`temperature`.*\[0, 1\]"):
     classification.annealed_mean(
       tf.zeros((1, 1, 1, 2)), tf.zeros((1, 2, 1)), temperature=temperature
     )
