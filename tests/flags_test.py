@@ -124,7 +124,9 @@ def test_a_flag_and_its_value_may_be_apart(flag: str) -> None:
     assert _config(f"--{flag}", text) == _config(f"--{flag}={text}")
 
 
-@pytest.mark.parametrize("kind", ["color", "backbone", "aggregation", "optimizer", "schedule"])
+@pytest.mark.parametrize(
+  "kind", ["color", "backbone", "aggregation", "initialization", "optimizer", "schedule"]
+)
 def test_every_option_has_a_flag(kind: str) -> None:
   for name in plugins.names(kind):
     plugin = plugins.find(kind, name)

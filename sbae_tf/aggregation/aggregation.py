@@ -20,6 +20,17 @@ class Aggregation(abc.ABC):
 
   towers: tuple[tf.keras.Model, ...]
 
+  def tower_inputs(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    """What each tower sees where the branches see `inputs`: by itself a branch a tower.
+
+    Args:
+      inputs: as for `branch_features`.
+
+    Returns:
+      For each tower (B, H, W, C) float32, or of several B where it serves several branches.
+    """
+    return tuple(inputs)
+
   @abc.abstractmethod
   def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     """What each branch's head and loss stand on.
