@@ -76,16 +76,17 @@ def patch_filters(patches: np.ndarray, filters: int, *, seed: int) -> np.ndarray
   from threadpoolctl import threadpool_limits
 
   components = min(filters, patches.shape[1], _MOST_COMPONENTS)
-  if len(patches) < filters:
+  centered = patches - patches.mean(0)  # Before all sums of squares, in which it would be lost.
+  if len(patches) < filters or not centered.any():
     return None
   # One thread: the same sums in the same order whatever the machine, and threads that wait for each
   # other on a busy one take a hundred times as long.
   with threadpool_limits(1):
-    pca = PCA(components, random_state=seed).fit(patches)
+    pca = PCA(components, random_state=seed).fit(centered)
     variances = pca.explained_variance_
     kept = variances > max(_LEAST_VARIANCE * variances[0], np.finfo(np.float32).tiny)
     whitening = pca.components_[kept] / np.sqrt(variances[kept])[:, np.newaxis]  # (components, D)
-    white = (patches - pca.mean_) @ whitening.T.astype(np.float32)
+    white = centered @ whitening.T.astype(np.float32)
     lengths = np.linalg.norm(white, axis=1)
     white = white[lengths > _LEAST_LENGTH] / lengths[lengths > _LEAST_LENGTH, np.newaxis]
     if len(white) < filters:

@@ -37,7 +37,8 @@ def test_channels_have_mean_0_and_variance_1(tower, photographs):
 
 
 @pytest.mark.parametrize("level", [0.0, 0.25])
-def test_photographs_without_color_leave_the_weights_as_drawn(tower, level):
+def test_photographs_without_color_leave_the_weights_as_drawn(build_small, level):
+  tower = build_small(2)
   inputs = np.full((4, 32, 32, 2), level, np.float32)
   kept = within_layers.set_filters(tower, inputs, seed=0)
   assert normalized_convolutions(tower)[0].convolution.name in kept
