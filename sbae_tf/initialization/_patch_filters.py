@@ -12,7 +12,9 @@ _MOST_NUMBERS = 2**27
 
 # Whitened components, at most: AlexNet's conv6 has 12,544 inputs, of which all would take minutes.
 _MOST_COMPONENTS = 512
-_LEAST_VARIANCE = 1e-6  # Of a component, beside the first one's: below, it is rounding.
+# Added to the variances before whitening, as a part of an input's mean variance: without it the
+# noise of compressed photographs is made as large as what they show, and filters look like it.
+_RIDGE = 0.1
 _LEAST_LENGTH = 1e-6  # Of a whitened patch, whose mean length is the root of the components.
 _LEAST_BATCH = 1024  # Of k-means; smaller ones spend their time between batches.
 
@@ -54,8 +56,8 @@ def patch_filters(patches: np.ndarray, filters: int, *, seed: int) -> np.ndarray
   """Clusters patches, and makes a filter of each cluster's center.
 
   Patches are whitened: projected on their principal components, as many as there are filters, each
-  with variance 1. Then they are scaled to length 1 and clustered by k-means. A center's filter
-  gives of a patch the product of the center and the whitened patch.
+  with about variance 1. Then they are scaled to length 1 and clustered by k-means. A center's
+  filter gives of a patch the product of the center and the whitened patch.
 
   Args:
     patches: (P, D) float32.
@@ -66,9 +68,10 @@ def patch_filters(patches: np.ndarray, filters: int, *, seed: int) -> np.ndarray
     (K, D) float32; None where fewer than K patches differ from the mean.
 
   Reference: Kraehenbuehl et al. 2016, arXiv:1511.06856, Sec. 3.3, and their code; Coates and Ng
-    2012, "Learning feature representations with k-means".
+    2012, "Learning feature representations with k-means", for the centers' length and for 0.1 of
+    an input's variance, which is added before whitening.
 
-  Differs from the paper: no more than 512 components; centers, too, are scaled to length 1.
+  Differs from the paper: no more than 512 components; its code adds next to nothing.
   """
   # Here, for it takes a second. The scikit-learn that is required brings threadpoolctl.
   from sklearn.cluster import MiniBatchKMeans
@@ -83,9 +86,8 @@ def patch_filters(patches: np.ndarray, filters: int, *, seed: int) -> np.ndarray
   # other on a busy one take a hundred times as long.
   with threadpool_limits(1):
     pca = PCA(components, random_state=seed).fit(centered)
-    variances = pca.explained_variance_
-    kept = variances > max(_LEAST_VARIANCE * variances[0], np.finfo(np.float32).tiny)
-    whitening = pca.components_[kept] / np.sqrt(variances[kept])[:, np.newaxis]  # (components, D)
+    variances = pca.explained_variance_ + _RIDGE * centered.var(0).mean()
+    whitening = pca.components_ / np.sqrt(variances)[:, np.newaxis]  # (components, D)
     white = centered @ whitening.T.astype(np.float32)
     lengths = np.linalg.norm(white, axis=1)
     white = white[lengths > _LEAST_LENGTH] / lengths[lengths > _LEAST_LENGTH, np.newaxis]

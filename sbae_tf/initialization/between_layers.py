@@ -34,7 +34,7 @@ import tensorflow as tf
 
 from sbae_tf.initialization._convolutions import NormalizedConvolution, normalized_convolutions
 
-_BATCH = 32  # Photographs that batch normalization sees together.
+_BATCH = 16  # Photographs that are normalized together, and have a loss of their own.
 # Rounds: the second finds that the first did, but where a variance is near the normalization's
 # epsilon, which bends the proportion.
 _ROUNDS = 4

@@ -25,8 +25,8 @@ def test_patches_of_smaller_maps_have_zeros_around():
 
 
 def test_filters_are_the_centers_of_clusters_of_whitened_patches():
-  """The formula anew: whitened by the covariance's eigenvectors, and each center the mean of its
-  own patches of length 1."""
+  """The formula anew: whitened by the covariance's eigenvectors, a tenth of an input's variance
+  added, and each center the mean of its own patches of length 1."""
   rng = np.random.default_rng(0)
   directions = rng.normal(size=(4, 4))
   which = rng.integers(0, 4, 4000)
@@ -35,6 +35,7 @@ def test_filters_are_the_centers_of_clusters_of_whitened_patches():
   filters = patch_filters(patches, 4, seed=0)
   centered = patches - patches.mean(0)
   values, vectors = np.linalg.eigh(np.cov(centered.T))
+  values += 0.1 * np.trace(np.cov(centered.T)) / 4
   white = centered @ vectors / np.sqrt(values)
   white /= np.linalg.norm(white, axis=1, keepdims=True)
   centers = filters @ vectors * np.sqrt(values)  # f = c S V', and so c = f V / S.

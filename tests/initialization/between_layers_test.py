@@ -37,13 +37,13 @@ def _rates(x: np.ndarray, kernels: list[np.ndarray], *, photographs: int) -> lis
 
 def test_rates_are_those_of_the_formula(build_small):
   tower, rng = build_small(3, sizes=(1.0, 100.0)), np.random.default_rng(0)
-  batch = rng.normal(size=(32, 2, 2, 3))
+  batch = rng.normal(size=(16, 2, 2, 3))
   kernels = [u.convolution.kernel.numpy()[0, 0].astype(np.float64) for u in _units(tower)]
-  expected = _rates(batch.reshape(-1, 3), kernels, photographs=32)
+  expected = _rates(batch.reshape(-1, 3), kernels, photographs=16)
   before = tower.get_weights()
   draws = np.tile(batch, (40, 1, 1, 1)).astype(
     np.float32
-  )  # Each batch of 32 has a loss of its own.
+  )  # Each batch of 16 has a loss of its own.
   found = between_layers.learning_rates(tower, draws, seed=0)
   assert expected[0] / expected[1] > 50
   np.testing.assert_allclose(found, expected, rtol=0.2)
@@ -52,7 +52,7 @@ def test_rates_are_those_of_the_formula(build_small):
   # And afterwards, by the formula again.
   between_layers.equalize([tower], [draws[:640]], seed=0)
   kernels = [u.convolution.kernel.numpy()[0, 0].astype(np.float64) for u in _units(tower)]
-  one, two = _rates(batch.reshape(-1, 3), kernels, photographs=32)
+  one, two = _rates(batch.reshape(-1, 3), kernels, photographs=16)
   assert 0.7 < one / two < 1.4
 
 
@@ -87,7 +87,7 @@ def test_equalized_layers_compute_what_they_did(tower, photographs):
   for unit, kernel in zip(_units(tower), kernels):
     ratio = unit.convolution.kernel.numpy() / kernel
     np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-4)
-  for inputs, seed, close in ((seen, 0, 0.02), (held_out, 1, 0.3)):
+  for inputs, seed, close in ((seen, 0, 0.02), (held_out, 1, 0.5)):
     rates = between_layers.learning_rates(tower, inputs, seed=seed)
     assert rates.max() / rates.min() < 1 + close, (rates, close)
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from sbae_tf import plugins
 
-_PHOTOGRAPHS = 64
+_PHOTOGRAPHS = 96
 
 
 def _draw(channels: int, *, seed: int) -> np.ndarray:
-  """(64, 32, 32, C) float32 in [-1, 1]: noise of neighbors that are alike, as in photographs."""
+  """(96, 32, 32, C) float32 in [-1, 1]: noise of neighbors that are alike, as in photographs."""
   rng = np.random.default_rng(seed)
   noise = np.zeros((_PHOTOGRAPHS, 32, 32, channels))
   for side in (4, 8, 16, 32):

@@ -29,8 +29,10 @@ def test_channels_have_mean_0_and_variance_1(tower, photographs):
     np.testing.assert_allclose(maps.mean((0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(maps.var((0, 1, 2)), 1, rtol=1e-3)
   for maps in _channels(tower, held_out, training=False):
-    assert np.abs(maps.mean((0, 1, 2))).max() < 0.2
-    assert maps.var((0, 1, 2)).min() > 0.6 and maps.var((0, 1, 2)).max() < 1.6
+    mean, variance = maps.mean((0, 1, 2)), maps.var((0, 1, 2))
+    assert np.median(np.abs(mean)) < 0.1 and np.abs(mean).max() < 0.5
+    assert 0.5 < np.median(variance) < 2
+    assert variance.min() > 0.25 and variance.max() < 4
   # In training the batch is normalized, which changes nothing. Last: it moves what is remembered.
   for maps, trained in zip(*(_channels(tower, seen, training=t) for t in (False, True))):
     np.testing.assert_allclose(trained, maps, atol=0.01)
