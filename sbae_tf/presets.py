@@ -213,7 +213,7 @@ PRESETS = types.MappingProxyType(
     "split_brain_96_kmeans": Preset(
       summary="split_brain_96 with k-means of patches as initial filters; --epochs=0: these alone.",
       paper=(
-        "Kraehenbuehl, Doersch, Donahue, Darrell, ICLR 2016 (arXiv:1511.06856): its k-means "
+        "Krähenbühl, Doersch, Donahue, Darrell, ICLR 2016 (arXiv:1511.06856): its k-means "
         "initialization, before split_brain_96's training."
       ),
       command=_command("split_brain_96_kmeans"),

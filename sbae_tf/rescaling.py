@@ -38,7 +38,7 @@ def rescale_encoder(encoder: Encoder, images: np.ndarray, *, seed: int = 0) -> d
     ValueError: the backbone has layers other than convolutions with batch normalization; or as
       `Encoder.__call__`.
 
-  Reference: Kraehenbuehl et al. 2016, arXiv:1511.06856, Algorithm 2 on a trained network, as Zhang,
+  Reference: Krähenbühl et al. 2016, arXiv:1511.06856, Algorithm 2 on a trained network, as Zhang,
     Isola and Efros 2017, arXiv:1611.09842, do before they fine-tune.
 
   Differs from the paper: what is left of it with batch normalization, see

@@ -64,6 +64,7 @@ _OTHER = {
   "branches": ("L->a", (Branch(("L",), ("a",)),)),
   "backbone.name": ("resnet18", Component("resnet18")),
   "aggregation.name": ("sbae_tf.aggregation.concat", Component("sbae_tf.aggregation.concat")),
+  "initialization.name": ("kmeans", Component("kmeans")),
   "optimizer.name": ("sgd", Component("sgd")),
   "schedule.name": ("constant", Component("constant")),
   "learning_rate": ("1e-3", 0.001),

@@ -67,7 +67,7 @@ def patch_filters(patches: np.ndarray, filters: int, *, seed: int) -> np.ndarray
   Returns:
     (K, D) float32; None where fewer than K patches differ from the mean.
 
-  Reference: Kraehenbuehl et al. 2016, arXiv:1511.06856, Sec. 3.3, and their code; Coates and Ng
+  Reference: Krähenbühl et al. 2016, arXiv:1511.06856, Sec. 3.3, and their code; Coates and Ng
     2012, "Learning feature representations with k-means", for the centers' length and for 0.1 of
     an input's variance, which is added before whitening.
 

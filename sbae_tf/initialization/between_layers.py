@@ -19,7 +19,7 @@ scaled alike, has no counterpart. The scales and shifts of the normalization its
 they could be made equal only by making maps larger or smaller, which the next normalization undoes,
 and they are left alone, as the paper leaves biases.
 
-Reference: Kraehenbuehl, Doersch, Donahue and Darrell 2016, arXiv:1511.06856, Sec. 3.2 and
+Reference: Krähenbühl, Doersch, Donahue and Darrell 2016, arXiv:1511.06856, Sec. 3.2 and
 Algorithm 2; C_k and the loss as in their code (github.com/philkr/magic_init), which takes one rate
 a layer.
 """

@@ -57,7 +57,7 @@ def build(*, photographs: int = 256, one_rate: bool = True) -> KMeans:
   Raises:
     ValueError: `photographs` is below 1.
 
-  Reference: Kraehenbuehl, Doersch, Donahue and Darrell 2016, arXiv:1511.06856, Algorithms 1 and 2,
+  Reference: Krähenbühl, Doersch, Donahue and Darrell 2016, arXiv:1511.06856, Algorithms 1 and 2,
     k-means of Sec. 3.3.
 
   Differs from the paper: batch normalization takes the place of biases, see `within_layers` and

@@ -13,7 +13,7 @@ The tower then gives in training and without it the same. Its scale and shift st
 has them: 1 and 0, the paper's beta. The sum of a residual block has no weights, and is not scaled:
 its two sides have variance 1 each, or are the block before.
 
-Reference: Kraehenbuehl, Doersch, Donahue and Darrell 2016, arXiv:1511.06856, Sec. 3.1 and 3.3,
+Reference: Krähenbühl, Doersch, Donahue and Darrell 2016, arXiv:1511.06856, Sec. 3.1 and 3.3,
 Algorithm 1.
 """
 

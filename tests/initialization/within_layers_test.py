@@ -38,6 +38,21 @@ def test_channels_have_mean_0_and_variance_1(tower, photographs):
     np.testing.assert_allclose(trained, maps, atol=0.01)
 
 
+def test_kernels_are_laid_out_as_patches_are(photographs):
+  """Filters lie in the span of the patches' principal components, as many as there are filters."""
+  inputs = photographs(2, seed=0)[:8]
+  images = tf.keras.Input((None, None, 2))
+  x = tf.keras.layers.Conv2D(5, (3, 4), use_bias=False)(images)
+  tower = tf.keras.Model(images, {"conv1": tf.keras.layers.BatchNormalization()(x)})
+  within_layers.set_filters(tower, inputs, seed=0)
+  places = [(n, y, x) for n in range(8) for y in range(30) for x in range(29)]
+  patches = np.stack([inputs[n, y : y + 3, x : x + 4].ravel() for n, y, x in places])
+  _, vectors = np.linalg.eigh(np.cov(patches.T))
+  filters = tower.trainable_variables[0].numpy().reshape(24, 5)
+  outside = filters - vectors[:, -5:] @ (vectors[:, -5:].T @ filters)
+  assert np.linalg.norm(outside) < 0.01 * np.linalg.norm(filters)
+
+
 @pytest.mark.parametrize("level", [0.0, 0.25])
 def test_photographs_without_color_leave_the_weights_as_drawn(build_small, level):
   tower = build_small(2)
