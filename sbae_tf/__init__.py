@@ -35,6 +35,7 @@ _PUBLIC = {
   "Encoder": "encoder",
   "export_encoder": "export",
   "load_encoder": "export",
+  "rescale_encoder": "rescaling",
 }
 _WITHOUT_TENSORFLOW = ("config", "presets")
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
   from sbae_tf.export import export_encoder as export_encoder
   from sbae_tf.export import load_encoder as load_encoder
   from sbae_tf.presets import preset as preset
+  from sbae_tf.rescaling import rescale_encoder as rescale_encoder
   from sbae_tf.training import train as train
 
 

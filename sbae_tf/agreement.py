@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from sbae_tf.cluster import Worker
@@ -79,15 +80,28 @@ class Agreement:
     """The chief's value, of all workers' ones."""
     return self.total([value if self._worker.is_chief else 0.0])[0]
 
+  @property
+  def is_chief(self) -> bool:
+    """Whether this worker is the chief."""
+    return self._worker.is_chief
+
+  def array_of_chief(self, value: np.ndarray) -> np.ndarray:
+    """The chief's array, to the bit, of all workers' ones, which have its shape and type."""
+    own = value if self._worker.is_chief else np.zeros_like(value)
+    return value if self._worker.count == 1 else self._sum(tf.constant(own)).numpy()
+
   def total(self, values: Sequence[float]) -> list[float]:
     """The sums over all workers of what each gives."""
     if self._worker.count == 1:
       return [float(value) for value in values]
+    return list(self._sum(tf.constant([float(value) for value in values], tf.float64)).numpy())
+
+  def _sum(self, own: tf.Tensor) -> tf.Tensor:
+    """The sum of what each worker gives."""
     first = self._strategy.num_replicas_in_sync // self._worker.count * self._worker.index
 
     def of_replica(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
-      own = tf.constant([float(value) for value in values], tf.float64)
       return own if context.replica_id_in_sync_group == first else tf.zeros_like(own)
 
     each = self._strategy.experimental_distribute_values_from_function(of_replica)
-    return list(self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None).numpy())
+    return self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None)

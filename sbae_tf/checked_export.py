@@ -28,6 +28,7 @@ from sbae_tf.formats import onnx, tflite
 from sbae_tf.formats.difference import largest_differences
 from sbae_tf.formats.portable import save_portable
 from sbae_tf.model_card import UNKNOWN, Provenance
+from sbae_tf.rescaling import rescale_encoder
 from sbae_tf.run_folder import folder_aside, write_aside
 from sbae_tf.trained import load_model
 
@@ -40,7 +41,7 @@ _TOLERANCE_16_BITS = 0.05
 _TOLERANCE_LEVELS = 1.0  # Of a colorizer's 256: rounding.
 
 _CHECKED = 32  # Photographs.
-_CALIBRATED = 200
+_CALIBRATED = 200  # Others, of which ranges or rates are taken.
 
 
 class DifferenceError(RunError):
@@ -58,6 +59,8 @@ class Written:
     differences: each output's largest difference, as a part of its largest number; of a colorizer
       in levels of 256.
     tolerance: the largest that is no error; None: none is.
+    rates: the layers' learning rates before they were scaled, as parts of their geometric mean;
+      empty where they were not.
   """
 
   size: int
@@ -65,6 +68,7 @@ class Written:
   runtime: str
   differences: Mapping[str, float]
   tolerance: float | None
+  rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,15 +118,19 @@ def _export_saved_model(
   request: Request, encoder: Encoder, provenance: Provenance, out: pathlib.Path
 ) -> Written:
   taken = _take(request, encoder, image_size=encoder.config.data.image_size)
+  features = encoder(taken.checked)
+  expected = {name: features[name].numpy() for name in sorted(features)}
+  rates: Mapping[str, float] = {}
+  if request.rescale:
+    rates = rescale_encoder(encoder, taken.calibrating)
+    provenance = dataclasses.replace(provenance, rescaled=True)
   with folder_aside(out) as aside:
     with _writing(out):
       export_encoder(encoder, aside, provenance=provenance)
-    features = encoder(taken.checked)
-    expected = {name: features[name].numpy() for name in sorted(features)}
     differences = largest_differences(_serve(aside, taken.checked), expected)
     tolerance = _tolerance(request, encoder)
     _hold(differences, tolerance)
-  return Written(_size(out), taken.description, "TensorFlow", differences, tolerance)
+  return Written(_size(out), taken.description, "TensorFlow", differences, tolerance, rates)
 
 
 def _export_colorizer(request: Request, out: pathlib.Path) -> Written:
@@ -200,7 +208,7 @@ def _hold(differences: Mapping[str, float], tolerance: float | None, *, unit: st
 
 def _take(request: Request, encoder: Encoder, *, image_size: int) -> _Photographs:
   """Photographs to check on, and others to calibrate by, evenly over what there is."""
-  calibrated = _CALIBRATED if request.quantize == "int8" else 0
+  calibrated = _CALIBRATED if request.quantize == "int8" or request.rescale else 0
   wanted = _CHECKED + calibrated
   if request.data:
     # Weights say how often training sees each part; here every photograph counts once.

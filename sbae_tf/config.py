@@ -328,6 +328,7 @@ class PretrainConfig:
   )
   backbone: Component = _field(Component("simplenet"), "Architecture of each tower.")
   aggregation: Component = _field(Component("concat"), "How the towers make one encoder.")
+  initialization: Component = _field(Component("random"), "Weights that the towers start from.")
   optimizer: Component = _field(Component("adam"), "Optimizer.")
   schedule: Component = _field(Component("exponential"), "Learning rate over the steps.")
   learning_rate: float = _field(1e-4, "Learning rate at the start.", flag="learning_rate")
@@ -379,7 +380,7 @@ class PretrainConfig:
   probe: ProbeConfig = ProbeConfig()
 
   def __post_init__(self) -> None:
-    for name in ("color", "backbone", "aggregation", "optimizer", "schedule"):
+    for name in ("color", "backbone", "aggregation", "initialization", "optimizer", "schedule"):
       _check_component(name, getattr(self, name))
     object.__setattr__(self, "branches", tuple(self.branches))
     if not self.branches:

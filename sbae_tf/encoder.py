@@ -79,6 +79,20 @@ class Encoder(tf.Module):
     """
     return tuple(self.color.scale(values, branch.inputs) for branch in self.config.branches)
 
+  def tower_inputs(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """What each tower sees of photographs in training, before a task changes it.
+
+    Args:
+      images: as for `__call__`.
+
+    Returns:
+      For each tower (B, H, W, C) float32 in [-1, 1].
+
+    Raises:
+      ValueError: as `__call__`.
+    """
+    return self._aggregation.tower_inputs(self._inputs(images))
+
   def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     """For each branch its named feature maps, in order of depth.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,12 @@ def _summary(request: Request, written: Written) -> str:
       f" Not checked: {request.onnx_python} has no onnxruntime. Install it there to have it done."
     )
   colors = request.format == "colorizer"
+  rates = [rate for rate in written.rates.values() if not math.isnan(rate)]
+  if rates:
+    span = f"{min(rates):.2g} to {max(rates):.2g} times their mean rate"
+    lines.append(f"Scaled its layers, which learned at {span}, to learn at one.")
   other = "the live model" if request.format in ("saved_model", "colorizer") else "the SavedModel"
+  other = f"{other} as it was" if written.rates else other
   unit = "in levels of 256" if colors else "as a part of the largest number"
   limit = "told, not held to" if written.tolerance is None else f"at most {written.tolerance:g}"
   width = max(map(len, written.differences))

@@ -17,6 +17,7 @@ Writes a trained encoder as one file or folder, and checks its numbers before it
 
   python -m sbae_tf.export --encoder=runs/mine/encoder --format=tflite --out=encoder.tflite
   python -m sbae_tf.export --workdir=runs/mine --format=saved_model --out=encoder_best
+  python -m sbae_tf.export --workdir=runs/mine --rescale --out=encoder_to_finetune
 """
 
 _EPILOG = """\
@@ -54,6 +55,7 @@ class Request:
     beside: where the bands lie that the encoder takes beside photographs; empty: as in training.
     image_size: S of TFLite and ONNX; 0 for the size of the training.
     onnx_python: the interpreter that has tf2onnx and onnxruntime.
+    rescale: whether to scale layers so that in fine-tuning all learn at one rate.
   """
 
   out: str
@@ -66,6 +68,7 @@ class Request:
   beside: str = ""
   image_size: int = 0
   onnx_python: str = sys.executable
+  rescale: bool = False
 
 
 def parse(arguments: Sequence[str]) -> Request:
@@ -111,7 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     default="",
     metavar="SPEC",
     help="photographs to check on, as sbae_tf.pretrain takes them, and with --quantize=int8 others "
-    "of them to take the maps' ranges from; default: embedded photographs, not for int8",
+    "of them to take the maps' ranges from, with --rescale the layers' rates; default: embedded "
+    "photographs, not for int8",
+  )
+  add(
+    "--rescale",
+    action="store_true",
+    help="of saved_model: scale each layer's weights so that in fine-tuning by gradient descent "
+    "all learn at one rate; features stay the same",
   )
   add(
     "--beside",
@@ -149,6 +159,8 @@ def _check(request: Request) -> None:
     raise UsageError(
       "--quantize=int8 needs --data: photographs of the kind that the encoder will see."
     )
+  if request.rescale and request.format != "saved_model":
+    raise UsageError(f"--rescale is for fine-tuning, and --format={request.format} has none.")
   if request.image_size and request.format not in ("tflite", "onnx"):
     raise UsageError("--image_size is for --format=tflite and onnx: a SavedModel takes any size.")
   if request.image_size < 0:

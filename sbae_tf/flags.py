@@ -21,7 +21,7 @@ from absl import flags as absl_flags
 from sbae_tf import config_json, plugins, presets, validation
 from sbae_tf.config import GROUPS, Branch, Component, PretrainConfig
 
-_COMPONENTS = ("color", "backbone", "aggregation", "optimizer", "schedule")
+_COMPONENTS = ("color", "backbone", "aggregation", "initialization", "optimizer", "schedule")
 _EVERYDAY = (
   "data workdir preset config epochs steps batch_size image_size learning_rate seed strategy"
 ).split()

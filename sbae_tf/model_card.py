@@ -20,12 +20,14 @@ class Provenance:
     heldout_data: the same of the photographs that losses were measured on.
     steps: of training; None: unknown.
     heldout: each branch's name, and `total`, to the held-out loss at the end; empty: unknown.
+    rescaled: whether layers were scaled afterwards, by `sbae_tf.rescaling`.
   """
 
   data: str = ""
   heldout_data: str = ""
   steps: int | None = None
   heldout: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  rescaled: bool = False
 
 
 UNKNOWN = Provenance()
@@ -192,6 +194,8 @@ def _origin(
     ("versions", ", ".join(f"{k} {v}" for k, v in facts.versions.items())),
     ("everything else", f"[config.json]({folder}config.json)"),
   ]
+  if provenance.rescaled:
+    rows.append(("afterwards", "layers scaled to learn at one rate; features are the same"))
   measured = "Nothing was recorded.\n"
   if provenance.heldout:
     branches = {k: v for k, v in provenance.heldout.items() if k != "total"}

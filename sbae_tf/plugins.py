@@ -28,6 +28,7 @@ KINDS = types.MappingProxyType(
     "color": "color",
     "backbone": "backbones",
     "aggregation": "aggregation",
+    "initialization": "initialization",
     "task": "tasks",
     "quantizer": "quantize",
     "optimizer": "optimizers",

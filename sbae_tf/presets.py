@@ -405,6 +405,16 @@ PRESETS = types.MappingProxyType(
         aggregation=Component("by_inputs"),
       ),
     ),
+    "split_brain_96_kmeans": Preset(
+      summary="split_brain_96 with k-means of patches as initial filters; --epochs=0: these alone.",
+      paper=(
+        "Krähenbühl, Doersch, Donahue, Darrell, ICLR 2016 (arXiv:1511.06856): its k-means "
+        "initialization, before split_brain_96's training."
+      ),
+      command=_command("split_brain_96_kmeans"),
+      result="Not measured yet.",
+      config=dataclasses.replace(_RECIPE, initialization=Component("kmeans")),
+    ),
   }
 )
 

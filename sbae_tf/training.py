@@ -31,6 +31,7 @@ from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
 from sbae_tf.failures import NonFiniteLossError, WorkerLostError, WriteError
+from sbae_tf.initial_weights import InitialWeights
 from sbae_tf.interrupts import Interrupted, Interrupts
 from sbae_tf.model_card import Provenance
 from sbae_tf.online_probe import OnlineProbe, open_probe
@@ -41,6 +42,7 @@ from sbae_tf.strategies import make_strategy
 
 _AGREE_SECONDS = 5.0  # Workers look so often whether one of them was asked to end.
 _SHOWN = 10  # Photographs named in an error.
+_NO_CHECKPOINT = -1  # In the place of its step.
 
 # What operations fail with that wait for a worker which is gone.
 _LOST = (
@@ -125,6 +127,7 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
       # Of no steps a schedule cannot be made.
       steps = Steps(config, strategy, steps_per_epoch=steps_per_epoch, steps=max(1, total))
       folder.check_files(steps.model.files)
+      initial_weights = InitialWeights(steps.model.encoder)
       # Before anything is written: they may not read.
       panel_images = _panel_images(config, heldout, Skipped(len(train) + len(heldout), limit=limit))
       each = config.batch_size // strategy.num_replicas_in_sync
@@ -132,6 +135,7 @@ def train(config: PretrainConfig, workdir: str | os.PathLike[str]) -> Result:
       with _writable(folder, config, steps.model.files, worker) as own_folder:
         run = _Run(
           *(config, own_folder, steps, train, heldout, panel_images, interrupts, agreement),
+          initial_weights=initial_weights,
           probe=probe,
           worker=worker,
           restored_from=folder.checkpoints,
@@ -205,6 +209,7 @@ class _Run:
     interrupts: Interrupts,
     agreement: Agreement,
     *,
+    initial_weights: InitialWeights,
     probe: OnlineProbe | None,
     worker: Worker,
     restored_from: pathlib.Path,
@@ -222,6 +227,7 @@ class _Run:
     self._panel_images = panel_images
     self._interrupts = interrupts
     self._agreement = agreement
+    self._initial_weights = initial_weights
     self._probe = probe
     self._worker = worker
     self._steps_per_epoch = steps_per_epoch
@@ -235,6 +241,9 @@ class _Run:
   def run(self) -> Mapping[str, float]:
     """Does what is left to do; returns the held-out losses at the end, none if it was nothing."""
     saved = self._restore()
+    if saved is None:
+      self._initial_weights.set(self._photographs, self._agreement)
+      saved = Saved(0)
     self._folder.rewind(saved.logs)
     if saved.step:
       logging.info("Resuming from step %d of %d.", saved.step, self._total)
@@ -256,19 +265,23 @@ class _Run:
     self._agreement.part()
     return losses
 
-  def _restore(self) -> Saved:
-    """Restores the newest checkpoint; the chief before others: it sets corrupt ones aside."""
+  def _restore(self) -> Saved | None:
+    """Restores the newest checkpoint, or none where there is none.
+
+    The chief does before others: it sets corrupt ones aside.
+    """
     checkpoints = Checkpoints(self._restored_from, self._state, kept=1)
     saved = checkpoints.restore() if self._worker.is_chief else None
-    step = self._agreement.of_chief(saved.step if saved else 0)
+    step = self._agreement.of_chief(saved.step if saved else _NO_CHECKPOINT)
     if not self._worker.is_chief:
       saved = checkpoints.restore()
-    saved = saved or Saved(0)
+    own = saved.step if saved else _NO_CHECKPOINT
     # Asked by all, so that none waits for one that ends here.
-    wrong = self._agreement.total([saved.step != step])[0]
+    wrong = self._agreement.total([own != step])[0]
     if wrong:
+      seen = "no checkpoints" if step == _NO_CHECKPOINT else f"checkpoints of step {step:.0f}"
       raise ValueError(
-        f"Expected checkpoints of step {step:.0f} in {self._restored_from} on every worker: "
+        f"Expected {seen} in {self._restored_from} on every worker: "
         f"{wrong:.0f} do not see the chief's. Give all of them the same --workdir, on a file "
         "system that they share."
       )
@@ -491,27 +504,45 @@ class _Run:
 
   def _batches(self, done: int) -> Iterator[tf.Tensor]:
     """Batches from the step after `done` on, without end."""
-    data = self._config.data
 
     def part(shard: pipeline.Shard) -> tf.data.Dataset:
-      return pipeline.train_dataset(
-        self._source,
-        batch_size=self._config.batch_size,
-        image_size=data.image_size,
-        seed=self._config.seed,
-        area=data.crop_area,
-        aspect=data.crop_aspect,
-        flip=data.flip,
-        turns=data.turns,
-        first_step=done,
-        shard=shard,
-        skipped=self._skipped,
-        max_pixels=data.max_pixels,
-        service=data.service,
-        parallel_calls=data.parallel_calls or None,
-      )
+      return _training_dataset(self._config, self._source, self._skipped, shard, first_step=done)
 
     return iter(self._distribute(part))
+
+  def _photographs(self, count: int) -> np.ndarray:
+    """The first training photographs of a run, cropped as in training: (count, S, S, 3) uint8."""
+    dataset = _training_dataset(self._config, self._source, self._skipped)
+    batches = dataset.take(-(-count // self._config.batch_size))
+    images = _reading(lambda: [batch["image"].numpy() for batch in batches], self._skipped)
+    return np.concatenate(images)[:count]
+
+
+def _training_dataset(
+  config: PretrainConfig,
+  source: Source,
+  skipped: Skipped,
+  shard: pipeline.Shard = pipeline.WHOLE,
+  *,
+  first_step: int = 0,
+) -> tf.data.Dataset:
+  data = config.data
+  return pipeline.train_dataset(
+    source,
+    batch_size=config.batch_size,
+    image_size=data.image_size,
+    seed=config.seed,
+    area=data.crop_area,
+    aspect=data.crop_aspect,
+    flip=data.flip,
+    turns=data.turns,
+    first_step=first_step,
+    shard=shard,
+    skipped=skipped,
+    max_pixels=data.max_pixels,
+    service=data.service,
+    parallel_calls=data.parallel_calls or None,
+  )
 
 
 def _evaluation_dataset(

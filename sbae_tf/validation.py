@@ -15,7 +15,7 @@ def validate(config: PretrainConfig) -> None:
   Raises:
     ValueError: one line that names the field and what would be right.
   """
-  for kind in ("color", "backbone", "aggregation", "optimizer", "schedule"):
+  for kind in ("color", "backbone", "aggregation", "initialization", "optimizer", "schedule"):
     component: Component = getattr(config, kind)
     _check_component(kind, component.name, component.options)
   channels = _channels(config.color)

@@ -75,6 +75,18 @@ def test_saved_model_again_keeps_where_it_comes_from(run, tmp_path):
   assert again.read_text() == card.read_text()
 
 
+@pytest.mark.slow
+def test_rescaled_it_gives_the_same_and_says_so(run, images, tmp_path):
+  written = export(Request(str(tmp_path / "rescaled"), encoder=str(run / "encoder"), rescale=True))
+  assert max(written.differences.values()) <= written.tolerance == 1e-4
+  assert max(written.rates.values()) > 1.05 and len(written.rates) == 10
+  ours, own = load_encoder(tmp_path / "rescaled"), load_encoder(run / "encoder")
+  for name, maps in own(images).items():
+    np.testing.assert_allclose(ours(images)[name], maps, atol=1e-5 * np.abs(maps).max())
+  assert not np.allclose(ours.trainable_variables[0], own.trainable_variables[0])
+  assert "| afterwards | layers scaled" in (tmp_path / "rescaled/README.md").read_text()
+
+
 def test_tflite(run, images, tmp_path):
   out = tmp_path / "encoder.tflite"
   written = export(Request(str(out), encoder=str(run / "encoder"), format="tflite"))

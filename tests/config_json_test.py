@@ -33,6 +33,7 @@ _OTHER = {
   "branches": (Branch(("L",), ("a", "b")),),
   "backbone": Component("simplenet", {"width": 0.5}),
   "aggregation": Component("my.aggregation"),
+  "initialization": Component("kmeans"),
   "optimizer": Component("sgd"),
   "schedule": Component("constant"),
   "learning_rate": 0.25,

@@ -98,6 +98,15 @@ def test_tells_what_it_found(monkeypatch, capsys):
   )
 
 
+def test_tells_the_rates_of_layers_that_were_scaled(monkeypatch, capsys):
+  rates = {"tower/conv1": 0.25, "tower/conv2": 4.0, "tower/conv3": float("nan")}
+  written = Written(2_000_000, "3 photographs", "TensorFlow", {"a": 1e-6}, 1e-4, rates)
+  assert _main(monkeypatch, written) == 0
+  text = capsys.readouterr().out
+  assert "Scaled its layers, which learned at 0.25 to 4 times their mean rate, to learn at" in text
+  assert "Largest difference from the SavedModel as it was" in text
+
+
 def test_says_when_nothing_was_checked(monkeypatch, capsys):
   assert _main(monkeypatch, Written(2_000_000, "3 photographs", "", {}, 1e-4)) == 0
   assert "Not checked" in capsys.readouterr().out

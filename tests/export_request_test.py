@@ -23,6 +23,8 @@ def test_reads_flags():
     "o", format="tflite", workdir="run", quantize="int8", data="p", checkpoint="best"
   )
   assert parse(["--encoder=encoder", "--out=o"]) == Request("o", encoder="encoder")
+  request = parse(["--workdir=run", "--rescale", "--out=o"])
+  assert request == Request("o", workdir="run", rescale=True)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ def test_reads_flags():
     ("--out=o --encoder=encoder --format=colorizer", "--format=colorizer needs --workdir"),
     ("--out=o --encoder=encoder --format=onnx --quantize=float16", "for --format=tflite alone"),
     ("--out=o --encoder=encoder --format=tflite --quantize=int8", "needs --data"),
+    ("--out=o --encoder=encoder --format=tflite --rescale", "--rescale is for fine-tuning"),
     ("--out=o --encoder=encoder --image_size=64", "--format=tflite and onnx"),
     ("--out=o --encoder=encoder --format=onnx --image_size=-8", "above 0. Received: -8"),
     ("--out=o --encoder=encoder --format=onnx --image_size=big", "--image_size.*'big'"),

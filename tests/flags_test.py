@@ -65,6 +65,7 @@ _OTHER = {
   "branches": ("L->a", (Branch(("L",), ("a",)),)),
   "backbone.name": ("resnet18", Component("resnet18")),
   "aggregation.name": ("sbae_tf.aggregation.concat", Component("sbae_tf.aggregation.concat")),
+  "initialization.name": ("kmeans", Component("kmeans")),
   "optimizer.name": ("sgd", Component("sgd")),
   "schedule.name": ("constant", Component("constant")),
   "learning_rate": ("1e-3", 0.001),
@@ -125,7 +126,9 @@ def test_a_flag_and_its_value_may_be_apart(flag: str) -> None:
     assert _config(f"--{flag}", text) == _config(f"--{flag}={text}")
 
 
-@pytest.mark.parametrize("kind", ["color", "backbone", "aggregation", "optimizer", "schedule"])
+@pytest.mark.parametrize(
+  "kind", ["color", "backbone", "aggregation", "initialization", "optimizer", "schedule"]
+)
 def test_every_option_has_a_flag(kind: str) -> None:
   for name in plugins.names(kind):
     plugin = plugins.find(kind, name)

@@ -119,6 +119,8 @@ def test_two_workers_make_the_weights_of_one_and_the_chief_alone_writes(tmp_path
   """Twenty steps in four epochs; the last batch of held-out photographs is uneven."""
   flags = (
     "--steps=20",
+    "--initialization.name=kmeans",
+    "--initialization.photographs=32",
     f"--probe.path={probe_photographs.write(tmp_path / 'known', probe_photographs.TRAIN)}",
     f"--probe.test_path={probe_photographs.write(tmp_path / 'asked', probe_photographs.TEST)}",
     "--probe.epochs=2",

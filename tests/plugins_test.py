@@ -26,6 +26,7 @@ _EXAMPLES = {
   "color": ("lab", "color_space"),
   "backbone": ("simplenet", "_conv_block"),
   "aggregation": ("concat", "aggregation"),
+  "initialization": ("random", "initialization"),
   "task": ("classification", "proxy_task"),
   "quantizer": ("uniform", "quantizer"),
   "optimizer": ("adam", "__init__"),

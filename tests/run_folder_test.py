@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -355,13 +356,13 @@ def test_remove_aside_leaves_no_part_under_the_name(
   path = tmp_path / "step"
   path.mkdir()
   seen = []
-  remove = run_folder.shutil.rmtree
+  remove = shutil.rmtree
 
   def rmtree(removed: pathlib.Path, **options: Any) -> None:
     seen.append(path.exists())
     remove(removed, **options)
 
-  monkeypatch.setattr(run_folder.shutil, "rmtree", rmtree)
+  monkeypatch.setattr(shutil, "rmtree", rmtree)
   run_folder.remove_aside(path)
   assert seen == [False]
   assert _snapshot(tmp_path) == {}

@@ -90,7 +90,9 @@ def test_the_offered_branches_are_valid() -> None:
     validation.validate(dataclasses.replace(config, branches=branches))
 
 
-@pytest.mark.parametrize("kind", ["color", "backbone", "aggregation", "optimizer", "schedule"])
+@pytest.mark.parametrize(
+  "kind", ["color", "backbone", "aggregation", "initialization", "optimizer", "schedule"]
+)
 def test_components_are_checked(kind: str) -> None:
   assert _message(_with(kind, "nonesuch")) == (
     f"Unknown {kind} 'nonesuch'. Known: {', '.join(plugins.names(kind))}."

@@ -120,7 +120,7 @@ def test_a_full_disk_leaves_nothing(error, tmp_path, monkeypatch):
     raise error if isinstance(error, OSError) else error(None, None, "No space left")
 
   class Tuner:
-    image_size, modules = 32, {}
+    image_size, planes, modules = 32, 3, {}
 
   monkeypatch.setattr(tf.saved_model, "save", save)
   with pytest.raises(finetune.WriteError, match="Cannot write .*model: No space left"):
