@@ -184,8 +184,8 @@ def _rows(
     few = (methods.ours, methods.random, methods.denoising[0], methods.simclr)
     return [(IMAGENETTE, method, ("few_shot",)) for method in few]
   if table == 3:
-    five = layer_methods(methods)
-    return [(IMAGENETTE, method, ("linear_probe",)) for method in five]
+    compared = (*layer_methods(methods), *methods.family)
+    return [(IMAGENETTE, method, ("linear_probe",)) for method in compared]
   names = ("linear_probe", "few_shot")
   return [
     (IMAGENETTE, methods.random, names),  # What no minute gives.
@@ -194,7 +194,7 @@ def _rows(
 
 
 def layer_methods(methods: Lineup) -> tuple[Method, ...]:
-  """Those that are compared layer by layer."""
+  """Those that a plot compares layer by layer; the table has `Lineup.family` as well."""
   single = (methods.l_to_ab, methods.ab_to_l)
   return (methods.ours, *single, methods.autoencoder, methods.random)
 

@@ -20,6 +20,25 @@ OURS = presets.DEFAULT
 _SIMPLENET, _RESNET18, _ALEXNET = 220.0, 35.0, 60.0
 
 _RESNET18_FLAG = "--backbone.name=resnet18"
+# The CVPR paper's family: presets, and what tables call them.
+_FAMILY = {
+  "split_brain_96_gamut": "split-brain, 313 bins in gamut and 50 of L",
+  "split_brain_96_l2": "split-brain (reg, reg)",
+  "l_to_ab_regression": "L -> ab alone, regression",
+  "ab_to_l_regression": "ab -> L alone, regression",
+  "l_to_ab_ensemble": "L -> ab twice, one by each loss",
+  "lab_drop50": "Lab, half dropped -> Lab",
+  "shared_l_ab": "(L, ab) -> (ab, L), one tower",
+  "shared_l_ab_lab": "(L, ab, Lab) -> (ab, L, Lab), one tower",
+  "split_brain_yuv": "split-brain, YUV",
+  "split_brain_hsv": "split-brain, HSV",
+  "three_towers_lab": "three towers of Lab, together as large as two",
+  "three_towers_lab_wide": "three towers of Lab, each as large as one of two",
+  "three_towers_rgb": "three towers of RGB, together as large as two",
+  "three_towers_rgb_wide": "three towers of RGB, each as large as one of two",
+  "split_brain_96_kmeans": "split-brain, k-means initialization",
+}
+
 _LENGTHS = ("--epochs", "--steps")  # Flags that say how long is trained.
 
 
@@ -143,6 +162,7 @@ class Lineup:
     ab_to_l: the other one.
     autoencoder: the plain one.
     simclr: contrastive.
+    family: variants of the split brain and its ablations.
     random: weights as they are drawn.
     random_resnet18: the same of the other backbone.
     alexnet: a few steps at a part of its width.
@@ -155,6 +175,7 @@ class Lineup:
   ab_to_l: Method
   autoencoder: Method
   simclr: Method
+  family: tuple[Method, ...]
   random: Method
   random_resnet18: Method
   alexnet: Method
@@ -202,6 +223,7 @@ def lineup(
     ab_to_l=method("ab_to_l", "ab -> L alone", "ab_to_l"),
     autoencoder=method("autoencoder_lab", "autoencoder", "autoencoder_lab"),
     simclr=method("simclr", "SimCLR", "simclr", rate=_SIMPLENET / 2),
+    family=tuple(method(name, title, name) for name, title in _FAMILY.items()),
     random=method(RANDOM, "SimpleNet, random weights", RANDOM, rate=0),
     random_resnet18=method(*random_resnet18, _RESNET18_FLAG, rate=0),
     alexnet=method(*alexnet, "--backbone.width=0.25", rate=_ALEXNET, steps=200),

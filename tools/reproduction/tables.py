@@ -166,13 +166,13 @@ def table3(records: Sequence[Record], methods: Lineup) -> Page:
   """A linear probe on each layer."""
   page = Page(
     f"Table 3: linear probe, layer by layer, {IMAGENETTE}",
-    "After Table 2 of Zhang, Isola, Efros, *Split-Brain Autoencoders*, CVPR 2017, in small: a "
-    "multinomial logistic regression on each layer's frozen features, resized to about 9,000 "
-    "numbers.",
+    "After Table 2 of Zhang, Isola, Efros, *Split-Brain Autoencoders*, CVPR 2017, in small, with "
+    "its ablations and variants: a multinomial logistic regression on each layer's frozen "
+    "features, resized to about 9,000 numbers.",
     _HOW,
   )
   rows = []
-  for method in layer_methods(methods):
+  for method in (*layer_methods(methods), *methods.family):
     group = spread.group(records, IMAGENETTE, method.name)
     commands, machines = page.sources(group, "linear_probe")
     accuracies = [

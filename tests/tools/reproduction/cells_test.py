@@ -59,8 +59,10 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
   assert {cell.method.minutes for cell in wanted if cell.dataset == CALTECH} == {None}
   only3 = cells.of_tables([3], methods, seeds=(0,), minutes=MINUTES)
   assert [cell.method.name for cell in only3] == [
-    *(presets.DEFAULT, "l_to_ab", "ab_to_l", "autoencoder_lab", "random")
+    *(presets.DEFAULT, "l_to_ab", "ab_to_l", "autoencoder_lab", "random"),
+    *(method.name for method in methods.family),
   ]
+  assert {method.name for method in methods.family} <= set(presets.PRESETS)
 
 
 def test_a_seed_comes_before_the_next_and_timed_cells_last(wanted):
