@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -244,7 +245,7 @@ def test_killed_at_any_rename_the_newest_whole_one_is_there(kill_at, tmp_path, m
     return call
 
   with monkeypatch.context() as patch:
-    for module, name in ((os, "replace"), (run_folder.shutil, "rmtree"), (os, "fsync")):
+    for module, name in ((os, "replace"), (shutil, "rmtree"), (os, "fsync")):
       patch.setattr(module, name, counted(getattr(module, name)))
     with pytest.raises(Killed):
       _save(folder.checkpoints, 4, kept=2, losses=(1.0,))

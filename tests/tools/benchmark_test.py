@@ -375,7 +375,7 @@ def test_resident_memory_grows_with_what_is_held():
   before = memory.resident()[1]
   held = b"x" * 50_000_000
   peak, now = memory.resident()
-  assert now - before > 49_000_000 and peak >= now and held
+  assert now - before > 40_000_000 and peak >= now and held
 
 
 def test_the_machine_is_described():
