@@ -122,7 +122,7 @@ def test_each_has_its_own(extractor, tmp_path, kind, batch_size):
   assert sorted(line.split("\t")[1][-7:-4] for line in lines) == [f"{i:03d}" for i in _BROKEN]
 
 
-@pytest.mark.parametrize("batches", [1, 3, 9])
+@pytest.mark.parametrize("batches", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 9))])
 def test_goes_on_where_it_was_stopped(extractor, tmp_path, batches):
   data = _list(tmp_path / "photos", _COUNT, broken=_BROKEN)
   whole, out = tmp_path / "whole", tmp_path / "out"

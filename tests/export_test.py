@@ -356,6 +356,7 @@ def test_replaces_what_was_there_and_leaves_nothing_beside(small_config, images,
   )
 
 
+@pytest.mark.slow
 def test_a_failed_export_keeps_the_former(small_config, tmp_path, monkeypatch):
   export_encoder(Encoder(small_config), tmp_path / "encoder")
   before = (tmp_path / "encoder" / "saved_model.pb").read_bytes()
@@ -398,6 +399,7 @@ def test_a_run_instead_of_its_encoder_is_told(lab_folder):
     load_encoder(lab_folder)
 
 
+@pytest.mark.slow
 def test_a_damaged_saved_model_is_one_line(small_config, tmp_path):
   export_encoder(Encoder(small_config), tmp_path / "encoder")
   (weights,) = (tmp_path / "encoder" / "variables").glob("*.data-*")

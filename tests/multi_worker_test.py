@@ -115,6 +115,7 @@ def _assert_close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) ->
     np.testing.assert_allclose(value, theirs[name], rtol=0.01, atol=5e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_weights_of_one_and_the_chief_alone_writes(tmp_path):
   """Twenty steps in four epochs; the last batch of held-out photographs is uneven."""
   flags = (

@@ -76,6 +76,7 @@ def test_no_epochs_interrupted_go_on(untrained, tmp_path, monkeypatch):
   assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_drawn_again_by_a_run_that_goes_on(small_config, tmp_path, monkeypatch):
   """Noise and views: the weights of a run that never stopped, to the bit."""
   branches = (

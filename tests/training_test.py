@@ -403,7 +403,8 @@ def test_a_folder_is_trained_in_by_one_process(finished):
     training.train(config, workdir)
 
 
-@pytest.mark.parametrize("optimizer", ["lamb", pytest.param("sgd", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["lamb", "sgd"])
 def test_other_optimizers_go_on_too(optimizer, small_config, tmp_path, monkeypatch):
   """Those of addons make their slots at the first step, so these are restored after the weights."""
   if optimizer == "lamb":

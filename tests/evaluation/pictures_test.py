@@ -65,6 +65,7 @@ def test_an_encoder_has_filters_a_map_and_patches(encoder_context) -> None:
   assert "conv2" in section.summary and "10 photographs" in section.summary
 
 
+@pytest.mark.slow
 def test_a_foreign_model_has_what_there_is(tmp_path) -> None:
   photos = mean_color.write_photographs(tmp_path / "photos", 8)
   subject = of_saved_model(mean_color.save(tmp_path / "model"), image_size=8)

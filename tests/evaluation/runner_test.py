@@ -124,6 +124,7 @@ def test_what_is_known(subject, parts, cache, tmp_path):
     assert text in page
 
 
+@pytest.mark.slow
 def test_few_classes_have_no_top5(subject, parts, tmp_path):
   few = [part.subset(np.flatnonzero(part.labels < 2)) for part in parts]
   few = [
@@ -165,6 +166,7 @@ def test_goes_on(subject, parts, own, cache, tmp_path):
   assert list(report["protocols"]) == ["knn", own]
 
 
+@pytest.mark.slow
 def test_another_report_is_refused(subject, parts, own, tmp_path):
   _evaluate(subject, parts, tmp_path / "out", Component(own))
   before = (tmp_path / "out" / "report.json").read_bytes()

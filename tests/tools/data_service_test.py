@@ -67,7 +67,7 @@ def _squares(number: tf.Tensor) -> tf.Tensor:
   return number * number
 
 
-@pytest.mark.parametrize("stop", ["terminate", "ctrl_c"])
+@pytest.mark.parametrize("stop", ["terminate", pytest.param("ctrl_c", marks=pytest.mark.slow)])
 def test_serves_until_it_is_stopped(start, stop):
   process = start("--port=0", "--workers=2")
   address = _address(process)

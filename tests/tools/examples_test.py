@@ -81,7 +81,13 @@ def _run(script: str, *flags: str) -> str:
   return done.stdout
 
 
-@pytest.mark.parametrize("script", ["finetune_keras", "finetune_tensorflow", "finetune_hub"])
+@pytest.mark.parametrize(
+  "script",
+  [
+    "finetune_tensorflow",
+    *(pytest.param(s, marks=pytest.mark.slow) for s in ("finetune_keras", "finetune_hub")),
+  ],
+)
 def test_fine_tuning_learns(script, encoder, photographs, tmp_path):
   if script == "finetune_hub" and importlib.util.find_spec("tensorflow_hub") is None:
     pytest.skip("tensorflow_hub is not installed")
