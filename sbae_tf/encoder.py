@@ -91,7 +91,7 @@ class Encoder(tf.Module):
     Raises:
       ValueError: as `__call__`.
     """
-    return self._aggregation.tower_inputs(self._inputs(images))
+    return self._aggregation.tower_inputs(self.branch_inputs(self._values(images)))
 
   def branch_features(self, inputs: Sequence[tf.Tensor], *, training: bool) -> tuple[Features, ...]:
     """For each branch its named feature maps, in order of depth.
