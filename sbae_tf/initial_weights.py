@@ -47,7 +47,8 @@ class InitialWeights:
     differently, and k-means makes other clusters of that.
 
     Args:
-      images: gives so many training photographs, (N, S, S, 3) uint8; called on the chief alone.
+      images: gives so many training photographs, (N, S, S, 3) uint8, with the bands that the color
+        space takes; called on the chief alone.
       agreement: of the workers.
     """
     initialization, encoder = self._initialization, self._encoder

@@ -27,7 +27,7 @@ def rescale_encoder(encoder: Encoder, images: np.ndarray, *, seed: int = 0) -> d
 
   Args:
     encoder: the encoder, which is changed.
-    images: (N, H, W, 3) uint8, a hundred or more; H and W multiples of the stride.
+    images: (N, H, W, 3) uint8, a hundred or more, as `Encoder.__call__` takes them.
     seed: of the random losses that the rates are measured by.
 
   Returns:

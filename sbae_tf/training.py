@@ -511,7 +511,7 @@ class _Run:
     return iter(self._distribute(part))
 
   def _photographs(self, count: int) -> np.ndarray:
-    """The first training photographs of a run, cropped as in training: (count, S, S, 3) uint8."""
+    """The first photographs of a run, with their bands and as they are cropped in training."""
     dataset = _training_dataset(self._config, self._source, self._skipped)
     batches = dataset.take(-(-count // self._config.batch_size))
     images = _reading(lambda: [batch["image"].numpy() for batch in batches], self._skipped)

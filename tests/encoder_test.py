@@ -46,6 +46,17 @@ def test_a_shared_tower_sees_whole_photographs_and_of_a_branch_its_inputs(small_
   assert len(encoder.trainable_variables) == len(tower.trainable_variables)
 
 
+@pytest.mark.parametrize("aggregation", ["concat", "shared"])
+def test_what_towers_see_makes_what_branches_get(small_config, images, aggregation):
+  encoder = Encoder(dataclasses.replace(small_config, aggregation=Component(aggregation)))
+  seen = encoder.tower_inputs(images)
+  assert [x.shape[-1] for x in seen] == [len(names) for names in encoder.tower_channels]
+  maps = [tower(x, training=True)["conv5"] for tower, x in zip(encoder.towers, seen)]
+  inputs = encoder.branch_inputs(encoder.color.encode(images))
+  branches = [f["conv5"] for f in encoder.branch_features(inputs, training=True)]
+  np.testing.assert_allclose(np.concatenate(maps), np.concatenate(branches), rtol=1e-4, atol=1e-5)
+
+
 def test_embedding_is_the_mean_of_the_last_map(encoder, images):
   features = encoder(images)
   expected = features["conv5"].numpy().mean((1, 2))

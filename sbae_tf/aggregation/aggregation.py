@@ -32,7 +32,14 @@ class Aggregation(abc.ABC):
 
     Returns:
       For each tower (B, H, W, C) float32, or of several B where it serves several branches.
+
+    Raises:
+      ValueError: the aggregation has not a tower a branch, and does not say.
     """
+    if len(inputs) != len(self.towers):
+      raise ValueError(
+        f"Expected {type(self).__name__}.tower_inputs, for there is not a tower a branch."
+      )
     return tuple(inputs)
 
   @abc.abstractmethod

@@ -88,7 +88,8 @@ def learning_rates(tower: tf.keras.Model, inputs: np.ndarray, *, seed: int) -> n
       with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(kernels)
         features = tower(batch, training=True)[last]
-        drawn = tf.random.stateless_normal(tf.shape(features), (seed, start), dtype=features.dtype)
+        key = tf.constant([seed, start], tf.int64)
+        drawn = tf.random.stateless_normal(tf.shape(features), key, dtype=features.dtype)
         loss = tf.reduce_sum(drawn * features)
       gradients = tape.gradient(loss, kernels, unconnected_gradients=tf.UnconnectedGradients.ZERO)
       squares += [np.mean(np.square(g.numpy(), dtype=np.float64)) for g in gradients]

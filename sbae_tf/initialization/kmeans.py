@@ -31,8 +31,8 @@ class KMeans(Initialization):
     self, towers: Sequence[tf.keras.Model], inputs: Sequence[np.ndarray], *, seed: int
   ) -> None:
     self.check(towers)
-    for number, (tower, values) in enumerate(zip(towers, inputs)):
-      kept = within_layers.set_filters(tower, values, seed=seed + number)
+    for tower, values in zip(towers, inputs):
+      kept = within_layers.set_filters(tower, values, seed=seed)
       if kept:
         logging.warning(
           "Too few different patches for k-means in %s: %s keep random filters.",
@@ -61,7 +61,8 @@ def build(*, photographs: int = 256, one_rate: bool = True) -> KMeans:
     k-means of Sec. 3.3.
 
   Differs from the paper: batch normalization takes the place of biases, see `within_layers` and
-    `between_layers`; heads keep the weights that they were drawn with.
+    `between_layers`; beta, which channels begin with, is 0, and 0.1 in the paper's code; heads keep
+    the weights that they were drawn with.
   """
   if photographs < 1:
     raise ValueError(f"Expected `photographs` of 1 or more. Received: {photographs}")
