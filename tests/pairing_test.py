@@ -11,11 +11,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sbae_tf import embed, pairing, pictures
+from sbae_tf import checked_export, embed, pairing, pictures
 from sbae_tf.colorizer import Colorizer
 from sbae_tf.config import Branch, Component, DataConfig, PretrainConfig
 from sbae_tf.data import pipeline, sources
 from sbae_tf.export import export_encoder, load_encoder
+from sbae_tf.export_request import Request
 from sbae_tf.feature_extractor import FeatureExtractor
 from sbae_tf.model import PretrainModel
 from sbae_tf.presets import preset
@@ -84,7 +85,7 @@ def test_the_encoder_takes_the_planes_and_no_files(path):
   found = loaded.signatures["serving_default"](images=tf.constant(images))
   for name, value in expected.items():
     np.testing.assert_allclose(found[name], value, atol=1e-5 * np.abs(value).max())
-  assert set(loaded.signatures) == {"serving_default", "Lab", "DHA", "DHA_2"}
+  assert set(loaded.signatures) == {"serving_default", "Lab", "DHA"}
   one = loaded.signatures["DHA"](images=tf.constant(images))["embedding"]
   np.testing.assert_allclose(one, expected["embedding"][:, one.shape[1] :], atol=1e-4)
   card = (path / "README.md").read_text(encoding="utf-8")
@@ -108,12 +109,23 @@ def test_embeddings_of_pairs(path, model, config, folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_tensorflow_lite_takes_the_planes(path, folder, tmp_path):
+  request = Request(
+    str(tmp_path / "encoder.tflite"), "tflite", encoder=str(path), data=f"{folder}/rgb"
+  )
+  written = checked_export.export(request)
+  assert written.differences["embedding"] < 1e-4 and "each with ../../depth/" in written.checked_on
+  with pytest.raises(ValueError, match="Expected --data: the encoder takes bands"):
+    checked_export.export(dataclasses.replace(request, data=""))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("flags", "message"),
   [
     (["--beside=/nowhere/{stem}.png"], "of 20 images cannot be read"),
     (["--beside=../depth.png"], "Expected `data.beside` to be paths with {stem}"),
-    (["--signature=from_bytes"], "has no signature 'from_bytes'. It has: DHA, DHA_2, Lab"),
+    (["--signature=from_bytes"], "has no signature 'from_bytes'. It has: DHA, Lab"),
   ],
 )
 def test_mistakes_are_a_line(path, folder, tmp_path, capsys, flags, message):

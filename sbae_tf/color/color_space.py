@@ -137,7 +137,7 @@ class ColorSpace:
     """
     if not self.bands:
       return None
-    bands = tf.cast(images[..., _RGB:] > 0, tf.float32)
+    bands = tf.cast(tf.cast(images[..., _RGB:], tf.float32) > 0.0, tf.float32)
     photograph = tf.ones_like(bands[..., :1])
     return tf.concat([photograph] * (len(self.channels) - self.bands) + [bands], axis=-1)
 
@@ -154,11 +154,10 @@ class ColorSpace:
     chosen = self.channels[len(self.channels) - self.bands :]
     low = np.array([channel.low for channel in chosen])
     step = np.array([channel.high - channel.low for channel in chosen]) / (_HIGHEST_LEVEL - 1)
-    values = (tf.cast(levels, tf.float32) - 1.0) * tf.constant(step, tf.float32) + tf.constant(
-      low, tf.float32
-    )
+    levels = tf.cast(levels, tf.float32)  # TensorFlow Lite does not compare uint8.
+    values = (levels - 1.0) * tf.constant(step, tf.float32) + tf.constant(low, tf.float32)
     middle = low + step * (_HIGHEST_LEVEL - 1) / 2
-    return tf.where(levels > 0, values, tf.constant(middle, tf.float32))
+    return tf.where(levels > 0.0, values, tf.constant(middle, tf.float32))
 
   def decode(self, values: tf.Tensor) -> tf.Tensor:
     """Channels to photographs.
