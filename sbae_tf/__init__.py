@@ -22,6 +22,7 @@ from sbae_tf import runtime
 __version__ = "0.1.0"
 
 runtime.require_keras_2()
+runtime.enable_onednn()
 
 # Public name to the module that has it.
 _PUBLIC = {

@@ -10,6 +10,8 @@ import importlib.util
 import logging
 import os
 import pathlib
+import platform
+import subprocess
 import sys
 import textwrap
 import types
@@ -273,6 +275,32 @@ def test_keras_2_alone(installed: Callable[..., None]) -> None:
   installed(tf_keras=False, keras="2.15.0")
   runtime.require_keras_2()
   assert "TF_USE_LEGACY_KERAS" not in os.environ
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's convolutions are for x86")
+@pytest.mark.parametrize(("value", "enabled"), [(None, True), ("1", True), ("0", False)])
+def test_onednn_computes_unless_the_environment_forbids_it(
+  value: str | None, enabled: bool
+) -> None:
+  code = (
+    "import sbae_tf.encoder\n"
+    "from tensorflow.python.util import _pywrap_util_port\n"
+    "print(_pywrap_util_port.IsMklEnabled())"
+  )
+  environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+  if value is not None:
+    environment["TF_ENABLE_ONEDNN_OPTS"] = value
+  done = subprocess.run(
+    [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+  )
+  assert done.stdout.split()[-1] == str(enabled)
+
+
+def test_onednn_is_for_x86(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+  monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+  runtime.enable_onednn()
+  assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
 
 
 def test_silence_leaves_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
