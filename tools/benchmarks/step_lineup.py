@@ -105,6 +105,12 @@ def _steps(model: str, precision: str, files: str) -> list[Contestant]:
       "reads, decodes and crops photographs beside it",
       (*command, f"--files={files}"),
     ),
+    Contestant(
+      "sbae_eigen",
+      "sbae_tf, Eigen",
+      "TF_ENABLE_ONEDNN_OPTS=0: Eigen's convolutions, not oneDNN's",
+      ("env", "TF_ENABLE_ONEDNN_OPTS=0", *command),
+    ),
   ]
   settings: dict[str, object] = {"jit_compile": "true"}
   choices = [("xla", "XLA", "compiled", settings)]

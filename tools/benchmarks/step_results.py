@@ -51,6 +51,7 @@ RATIOS = (
   ),
   Ratio("XLA / default", "sbae_xla", ("sbae",), {}),
   Ratio("loops / single steps", "sbae_loop", ("sbae",), {}),
+  Ratio("oneDNN / Eigen", "sbae", ("sbae_eigen",), {}),
 )
 
 
