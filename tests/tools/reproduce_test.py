@@ -44,7 +44,7 @@ def _main(tmp_path, *arguments: str) -> int:
 @pytest.mark.parametrize(
   ("arguments", "wrong"),
   [
-    (["--tables=5"], "--tables"),
+    (["--tables=7"], "--tables"),
     (["--tables=one"], "--tables"),
     (["--seeds=0,0"], "--seeds"),
     (["--minutes=0"], "--minutes"),

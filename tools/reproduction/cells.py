@@ -12,16 +12,26 @@ from sbae_tf import flags
 from sbae_tf.config import Component, PretrainConfig
 from tools.reproduction.methods import Lineup, Method
 
-IMAGENETTE, CALTECH = "imagenette96", "caltech101_96"
-DATASETS = (IMAGENETTE, CALTECH)
-TABLES = (1, 2, 3, 4)
+IMAGENETTE, CALTECH, CAMVID, RGBD = "imagenette96", "caltech101_96", "camvid", "rgbd"
+DATASETS = (IMAGENETTE, CALTECH)  # With a class for each photograph.
+TABLES = (1, 2, 3, 4, 5, 6)
+
+# What pretraining itself has measured; no process measures it.
+HELD_OUT = "held_out"
+
+_CAMVID_CLASSES = "Sky,Building,Pole,Road,Pavement,Tree,SignSymbol,Fence,Car,Pedestrian,Bicyclist"
 
 # Protocols by their names, with their options.
 PROTOCOLS: Mapping[str, str] = {
   "linear_probe": "linear_probe",
   "finetune": "finetune",
   "few_shot": "few_shot",
+  "segmentation": f"segmentation(classes='{_CAMVID_CLASSES}', ignore='11', from_scratch=True)",
+  HELD_OUT: HELD_OUT,
 }
+
+# Protocols that measure on other photographs than those that a cell was pretrained on.
+_MEASURED_ON: Mapping[str, str] = {"segmentation": CAMVID}
 
 # Of the methods that train for some minutes. The layer is chosen on the largest draws, so these are
 # as large as above; only fewer numbers of labels are tried.
@@ -44,10 +54,11 @@ class Places:
 
   @classmethod
   def of(cls, data: str, runs: str) -> Places:
-    """Of a folder with a folder for each data set, each with `train` and `test`."""
+    """Of a folder with a folder for each data set, as `tools.reproduce` tells it."""
+    both = (*DATASETS, CAMVID)
     return cls(
-      {name: f"{data}/{name}/train" for name in DATASETS},
-      {name: f"{data}/{name}/test" for name in DATASETS},
+      {**{name: f"{data}/{name}/train" for name in both}, RGBD: f"{data}/{RGBD}/rgb"},
+      {name: f"{data}/{name}/test" for name in both},
       runs,
     )
 
@@ -97,19 +108,29 @@ class Cell:
     )
 
   def evaluate(self, places: Places, protocol: str) -> tuple[str, ...]:
-    """The arguments after the interpreter's name that measure it by one of its protocols."""
+    """The arguments after the interpreter's name that measure it by one of its protocols.
+
+    None where pretraining has measured it.
+    """
     folder = self.folder(places)
     component = Component.parse(protocol)
+    if component.name == HELD_OUT:
+      return ()
+    dataset = self.measured_on(protocol)
     return (
       *("-m", "sbae_tf.evaluate", f"--encoder={folder}/encoder"),
-      f"--data={places.train[self.dataset]}",
-      f"--test={places.test[self.dataset]}",
+      f"--data={places.train[dataset]}",
+      f"--test={places.test[dataset]}",
       f"--protocol={component.name}",
       *(f"--{component.name}.{key}={value}" for key, value in component.options.items()),
       f"--seed={self.seed}",
       f"--out={folder}/evaluation/{component.name}",
       f"--cache={folder}/features",
     )
+
+  def measured_on(self, protocol: str) -> str:
+    """The data set of a protocol's photographs."""
+    return _MEASURED_ON.get(protocol_name(protocol), self.dataset)
 
   def config(self) -> PretrainConfig:
     """What its flags give, with the photographs of `SHOWN`.
@@ -126,8 +147,11 @@ def protocol_name(protocol: str) -> str:
 
 
 def shown(arguments: Sequence[str]) -> str:
-  """A command as it may be typed; of arguments made with `SHOWN` for one that fits any machine."""
-  return shlex.join(["python", *arguments])
+  """A command as it may be typed; of arguments made with `SHOWN` for one that fits any machine.
+
+  Empty where there are no arguments.
+  """
+  return shlex.join(["python", *arguments]) if arguments else ""
 
 
 def of_tables(
@@ -186,6 +210,10 @@ def _rows(
   if table == 3:
     compared = (*layer_methods(methods), *methods.family)
     return [(IMAGENETTE, method, ("linear_probe",)) for method in compared]
+  if table == 5:
+    return [(IMAGENETTE, methods.ours, ("segmentation",))]
+  if table == 6:
+    return [(RGBD, method, (HELD_OUT,)) for method in (methods.depth_random, methods.depth)]
   names = ("linear_probe", "few_shot")
   return [
     (IMAGENETTE, methods.random, names),  # What no minute gives.
@@ -230,10 +258,12 @@ def _names(cell: Cell) -> tuple[str, ...]:
 
 def data_folders(data: pathlib.Path, cells: Iterable[Cell]) -> None:
   """Raises ValueError unless the folders of the cells' data sets are there."""
-  for dataset in sorted({cell.dataset for cell in cells}):
-    for part in ("train", "test"):
-      if not (data / dataset / part).is_dir():
+  places = Places.of(str(data), "")
+  names = {name for c in cells for name in (c.dataset, *map(c.measured_on, c.protocols))}
+  for dataset in sorted(names):
+    for parts in (places.train, places.test):
+      if dataset in parts and not pathlib.Path(parts[dataset]).is_dir():
         raise ValueError(
-          f"Expected photographs in {data / dataset / part}, a folder for each class. There are "
-          f"none. --data is the folder that has {' and '.join(DATASETS)}."
+          f"Expected photographs in {parts[dataset]}. There are none. --data is the folder that "
+          f"has {' and '.join(sorted(names))}."
         )

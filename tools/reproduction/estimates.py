@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from tools.reproduction import hardware
-from tools.reproduction.cells import Cell, Places, protocol_name
+from tools.reproduction.cells import HELD_OUT, Cell, Places, protocol_name
 from tools.reproduction.records import Record
 
 _START_SECONDS = 20.0  # Of a process: TensorFlow, compilation, export.
@@ -17,6 +17,8 @@ _HELD_OUT = 0.1
 
 # Seconds on two cores for ten thousand photographs and SimpleNet, until it was measured.
 _PROTOCOL_SECONDS = {"linear_probe": 300.0, "finetune": 900.0, "few_shot": 1400.0}
+# Of what does not depend on the photographs that were pretrained on.
+_SECONDS = {"segmentation": 900.0, HELD_OUT: 0.0}
 _PHOTOGRAPHS = 10_000
 _SIMPLENET_RATE = 220.0
 _SLOW = 100.0  # Photographs a second; what trains slower has a larger network.
@@ -63,6 +65,8 @@ def _guessed_pretraining(cell: Cell, places: Places) -> float:
 
 
 def _guessed_evaluation(cell: Cell, protocol: str, places: Places) -> float:
+  if protocol_name(protocol) in _SECONDS:
+    return _SECONDS[protocol_name(protocol)]
   photographs = _count(places.train[cell.dataset]) + _count(places.test[cell.dataset])
   slower = _SIMPLENET_RATE / cell.method.rate if 0 < cell.method.rate < _SLOW else 1.0
   guess = _PROTOCOL_SECONDS.get(protocol_name(protocol), 300.0)

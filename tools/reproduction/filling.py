@@ -45,7 +45,8 @@ def plan(todo: Todo, wanted: int, records: Records, places: Places) -> str:
     names = ", ".join(map(protocol_name, protocols))
     lines += [f"{cell.name}: {names}; about {_time(seconds)}"]
     lines += [f"  {shown(cell.pretrain(SHOWN))}" + _steps(cell)]
-    lines += [f"  {shown(cell.evaluate(SHOWN, protocol))}" for protocol in protocols]
+    measuring = [shown(cell.evaluate(SHOWN, protocol)) for protocol in protocols]
+    lines += [f"  {command}" for command in measuring if command]
   lines.append(
     f"{len(todo)} of {wanted} cells are to be done; about {_time(total)} one after the other."
   )

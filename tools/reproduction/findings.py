@@ -139,6 +139,8 @@ def index(
     "- [Table 2](table2.md): accuracy against labels a class.\n"
     "- [Table 3](table3.md): linear probe, layer by layer.\n"
     "- [Table 4](table4.md): equal wall-clock.\n"
+    "- [Table 5](table5.md): a class for every pixel.\n"
+    "- [Table 6](table6.md): photographs with depth.\n"
     "- [cells.jsonl](cells.jsonl), [cells.csv](cells.csv): every number, with its command, machine "
     "and wall-clock.",
     "## Differences",

@@ -39,6 +39,10 @@ _FAMILY = {
   "split_brain_96_kmeans": "split-brain, k-means initialization",
 }
 
+# Of the few photographs with depth, one has none that fits it.
+_FEW_PAIRS = ("--data.max_skipped=0.1", "--batch_size=14")
+_DEPTH_STEPS = 600
+
 _LENGTHS = ("--epochs", "--steps")  # Flags that say how long is trained.
 
 
@@ -166,6 +170,8 @@ class Lineup:
     random: weights as they are drawn.
     random_resnet18: the same of the other backbone.
     alexnet: a few steps at a part of its width.
+    depth: on photographs with depth.
+    depth_random: the same network as its weights are drawn.
   """
 
   ours: Method
@@ -179,6 +185,8 @@ class Lineup:
   random: Method
   random_resnet18: Method
   alexnet: Method
+  depth: Method
+  depth_random: Method
 
 
 class _Made(Protocol):
@@ -214,6 +222,7 @@ def lineup(
   reports = _reports(method)
   by_name = {each.name: each for each in reports}
   alexnet = ("alexnet_lab", "split-brain AlexNet, Lab, few steps", "alexnet_lab")
+  depth = ("rgbd_96", "HHA from color, color from HHA", "rgbd_96")
   random_resnet18 = ("random_resnet18", "ResNet18, random weights", RANDOM)
   return Lineup(
     ours=by_name.get(OURS) or method(OURS, f"split-brain SimpleNet, {OURS}", OURS),
@@ -227,6 +236,10 @@ def lineup(
     random=method(RANDOM, "SimpleNet, random weights", RANDOM, rate=0),
     random_resnet18=method(*random_resnet18, _RESNET18_FLAG, rate=0),
     alexnet=method(*alexnet, "--backbone.width=0.25", rate=_ALEXNET, steps=200),
+    depth=method(*depth, *_FEW_PAIRS, steps=_DEPTH_STEPS),
+    depth_random=method(
+      "rgbd_96_random", "random weights", "rgbd_96", *_FEW_PAIRS, "--epochs=0", rate=0
+    ),
   )
 
 

@@ -61,7 +61,8 @@ class Page:
     self._commands.setdefault(records[0].commands[0], seeds)
     number = list(self._commands).index(records[0].commands[0]) + 1
     for record in records:
-      self._measuring.setdefault(_of_any_cell(record), set()).add(number)
+      if record.commands[1]:
+        self._measuring.setdefault(_of_any_cell(record), set()).add(number)
     self._dates |= {record.date for record in records}
     letters = sorted({self._letter(record) for record in records})
     return str(number), ", ".join(letters)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sbae_tf.evaluation.plots import check_matplotlib
 from sbae_tf.run_folder import write_aside
-from tools.reproduction import findings, plots, tables
+from tools.reproduction import findings, other_tables, plots, tables
 from tools.reproduction.methods import Lineup
 from tools.reproduction.records import Records, to_csv
 
@@ -27,7 +27,7 @@ def check(records: Records) -> None:
 
 
 def write(records: Records, methods: Lineup, *, minutes: Sequence[float], command: str) -> None:
-  """Writes `cells.csv`, `table1.md` to `table4.md`, their plots, and `README.md`.
+  """Writes `cells.csv`, `table1.md` to `table6.md`, their plots, and `README.md`.
 
   Args:
     records: where the numbers are.
@@ -43,6 +43,8 @@ def write(records: Records, methods: Lineup, *, minutes: Sequence[float], comman
     "table2.md": tables.table2(found, methods),
     "table3.md": tables.table3(found, methods),
     "table4.md": tables.table4(found, methods, minutes),
+    "table5.md": other_tables.table5(found, methods),
+    "table6.md": other_tables.table6(found, methods),
     "README.md": findings.index(found, methods, minutes, command),
   }
   for name, page in pages.items():

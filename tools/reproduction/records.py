@@ -41,7 +41,8 @@ class Record:
     training_seconds: of these steps, without compilation, held-out losses and checkpoints.
     pretraining_seconds: of the whole pretraining process, or of all of them where it was resumed.
     evaluation_seconds: of the protocol's process.
-    commands: that pretrained and measured, on any machine.
+    commands: that pretrained and measured, on any machine; the second is empty where pretraining
+      has measured it.
     hardware: processors and accelerators.
     machine: the same with memory, system and Python.
     revision: of this package, by git.

@@ -8,7 +8,7 @@ import itertools
 import pathlib
 from collections.abc import Mapping
 
-from tools.reproduction.cells import CALTECH, IMAGENETTE, Places
+from tools.reproduction.cells import CALTECH, DATASETS, IMAGENETTE, Places
 from tools.reproduction.methods import OURS, RANDOM
 
 # By name; few choices, epochs and draws.
@@ -25,6 +25,7 @@ _SMALL = (
   "--panel_images=2"
 )
 _MINUTES = (0.02,)
+_TABLES = (1, 2, 3, 4)  # Of photographs with classes, of which there is a subset.
 
 # One cell of each kind; others differ in a few flags alone.
 _CELLS = (
@@ -40,6 +41,7 @@ def shrink(flags: argparse.Namespace) -> None:
   """Makes the flags of the command line those of a tiny version."""
   flags.change = [*flags.change, f"*: {_SMALL}"]
   flags.seeds = flags.seeds[:1]
+  flags.tables = [table for table in flags.tables if table in _TABLES]
   flags.minutes = _MINUTES
   flags.calibration_steps = 10
   flags.denoising = flags.denoising.split(",")[0]
@@ -53,8 +55,8 @@ def subset(places: Places) -> Places:
   """The same with lists of a few photographs of a few classes, in the folder of the runs."""
   return dataclasses.replace(
     places,
-    train={name: _few(path, places.runs, name, "train") for name, path in places.train.items()},
-    test={name: _few(path, places.runs, name, "test") for name, path in places.test.items()},
+    train={name: _few(places.train[name], places.runs, name, "train") for name in DATASETS},
+    test={name: _few(places.test[name], places.runs, name, "test") for name in DATASETS},
   )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from sbae_tf import flags
 from sbae_tf.run_folder import RunFolder
 from tools.benchmarks import machine
-from tools.reproduction import calibration, clocks, hardware, recipe, training_time
-from tools.reproduction.cells import SHOWN, Cell, Places, protocol_name, shown
+from tools.reproduction import calibration, clocks, hardware, held_out, recipe, training_time
+from tools.reproduction.cells import HELD_OUT, SHOWN, Cell, Places, protocol_name, shown
 from tools.reproduction.processes import Command, Work, WorkError
 from tools.reproduction.records import Record, Records
 
@@ -113,6 +113,8 @@ def _measured(
 ) -> Generator[Command, int, dict[str, Any]]:
   """The numbers that a protocol's process leaves."""
   name = protocol_name(protocol)
+  if name == HELD_OUT:
+    return held_out.read(cell.folder(bench.places))
   folder = pathlib.Path(cell.folder(bench.places), "evaluation", name)
   if bench.again:
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,16 @@ import pytest
 from sbae_tf import evaluate, flags, presets
 from sbae_tf.config import Component
 from tools.reproduction import cells, recipe
-from tools.reproduction.cells import CALTECH, IMAGENETTE, SHOWN, Cell, Places
+from tools.reproduction.cells import (
+  CALTECH,
+  CAMVID,
+  HELD_OUT,
+  IMAGENETTE,
+  RGBD,
+  SHOWN,
+  Cell,
+  Places,
+)
 from tools.reproduction.methods import lineup, parse_denoising
 
 MINUTES = (1.0, 10.0)
@@ -29,20 +38,27 @@ def test_every_command_is_one_that_the_programs_take():
     arguments = cell.pretrain(places, steps=steps)
     assert arguments[:2] == ("-m", "sbae_tf.pretrain")
     config, workdir = flags.parse(arguments[2:])
-    assert config.data.path == f"/data/{cell.dataset}/train"
+    part = "rgb" if cell.dataset == RGBD else "train"
+    assert config.data.path == f"/data/{cell.dataset}/{part}"
     assert str(workdir) == f"/runs of mine/{cell.name}"
     assert config.seed == cell.seed
     if steps:
       assert config.steps == 123
+    elif cell.dataset == RGBD:
+      assert (config.epochs > 0) == (config.steps > 0) == ("random" not in cell.name)
     elif cell.method.rate and "alexnet" not in cell.name:
       assert (config.epochs, config.steps) == (24, 0)
     for protocol in cell.protocols:
       arguments = cell.evaluate(places, protocol)
+      if protocol == HELD_OUT:
+        assert arguments == ()
+        continue
       assert arguments[:2] == ("-m", "sbae_tf.evaluate")
       given, (component,) = evaluate._parse(arguments[2:])
       assert component == Component.parse(protocol)
       assert given.encoder == f"/runs of mine/{cell.name}/encoder"
-      assert given.data.endswith("/train") and given.test == given.data[:-5] + "test"
+      dataset = CAMVID if component.name == "segmentation" else cell.dataset
+      assert given.data == f"/data/{dataset}/train" and given.test == f"/data/{dataset}/test"
       assert given.seed == cell.seed
       assert given.out.startswith(f"/runs of mine/{cell.name}/")
 
@@ -63,6 +79,9 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
     *(method.name for method in methods.family),
   ]
   assert {method.name for method in methods.family} <= set(presets.PRESETS)
+  (ours,) = (c for c in wanted if c.name == f"{IMAGENETTE}/{presets.DEFAULT}/seed0")
+  assert "segmentation" in map(cells.protocol_name, ours.protocols)
+  assert {c.method.name for c in wanted if c.dataset == RGBD} == {"rgbd_96", "rgbd_96_random"}
 
 
 def test_a_seed_comes_before_the_next_and_timed_cells_last(wanted):
@@ -162,3 +181,8 @@ def test_data_sets_that_are_not_there_are_an_error(methods, tmp_path):
       cells.data_folders(tmp_path, wanted)
     (tmp_path / IMAGENETTE / part).mkdir(parents=True)
   cells.data_folders(tmp_path, wanted)
+  wanted = [Cell(methods.ours, IMAGENETTE, 0, ("segmentation",))]
+  with pytest.raises(ValueError, match="camvid/train.*has camvid and imagenette96"):
+    cells.data_folders(tmp_path, wanted)
+  with pytest.raises(ValueError, match="rgbd/rgb"):
+    cells.data_folders(tmp_path, [Cell(methods.depth, RGBD, 0, (HELD_OUT,))])

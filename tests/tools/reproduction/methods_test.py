@@ -19,8 +19,12 @@ def test_names_differ_and_lengths_are_said_once(methods):
   assert len(set(names.values())) == len(names)
   for method in names.values():
     lengths = [f for f in method.flags if f.startswith(("--epochs", "--steps"))]
-    expected = {"alexnet_lab": ["--steps=200"]}.get(method.name, ["--epochs=24"])
-    assert lengths == (expected if method.rate else []), method.name
+    expected = {
+      "alexnet_lab": ["--steps=200"],
+      "rgbd_96": ["--steps=600"],
+      "rgbd_96_random": ["--epochs=0"],
+    }.get(method.name, ["--epochs=24"] if method.rate else [])
+    assert lengths == expected, method.name
 
 
 def test_further_flags_replace_those_of_the_same_name():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tools.reproduction import findings, pages, tables
-from tools.reproduction.cells import CALTECH, IMAGENETTE
+from tools.reproduction import findings, other_tables, pages, tables
+from tools.reproduction.cells import CALTECH, HELD_OUT, IMAGENETTE, RGBD
 from tools.reproduction.records import Records
 
 MINUTES = (1.0, 3.0)
@@ -149,6 +149,46 @@ def test_table_4_has_a_table_a_machine(record, probe, methods):
   assert "## no machine yet" in nothing
 
 
+def test_table_5_is_over_all_trainings(record, methods):
+  ways = {
+    way: {
+      "mean_iou": 0.0,  # The mean of the runs is made here.
+      "runs": [
+        {"mean_iou": base + i / 10, "mean_accuracy": 0.6, "pixel_accuracy": 0.8} for i in range(2)
+      ],
+    }
+    for way, base in (("given_weights", 0.4), ("random_weights", 0.2))
+  }
+  made = {"method": methods.ours.name, "protocol": "segmentation(seeds=2)", "values": ways}
+  page = other_tables.table5([record(**made), record(seed=1, **made)], methods).markdown(())
+  given = _row(page, methods.ours.title)
+  assert given[1:5] == ["45.0 ± 5.8 (4)", "60.0 ± 0.0 (4)", "80.0 ± 0.0 (4)", "2.0 ± 0.0 (2)"]
+  assert _row(page, "the same network, random weights")[1] == "25.0 ± 5.8 (4)"
+  nothing = other_tables.table5([], methods).markdown(())
+  assert _row(nothing, methods.ours.title)[1] == "not measured"
+
+
+def test_table_6_has_a_column_a_branch(record, methods):
+  def made(method, loss, **changes):
+    values = {"HHA->L": loss, "total": 2 * loss}
+    return record(
+      method=method.name,
+      dataset=RGBD,
+      protocol=HELD_OUT,
+      values=values,
+      commands=("pretrain it", ""),
+      **changes,
+    )
+
+  records = [made(methods.depth, 0.25), made(methods.depth, 0.75, seed=1)]
+  page = other_tables.table6([*records, made(methods.depth_random, 1.5)], methods).markdown(())
+  assert _row(page, "weights")[1:3] == ["HHA->L", "total"]
+  assert _row(page, methods.depth.title)[1:3] == ["0.500 ± 0.354 (2)", "1.000 ± 0.707 (2)"]
+  assert _row(page, methods.depth_random.title)[1] == "1.500 (1)"
+  assert "pretrain it" in page and "# after" not in page  # Nothing else measured it.
+  assert "| not measured |" in other_tables.table6([], methods).markdown(())
+
+
 def test_differences_are_those_of_the_seeds(record, probe, methods):
   ours = methods.ours.name
   records = [probe(ours, top, seed) for seed, top in enumerate((0.70, 0.68, 0.72))]
@@ -174,7 +214,7 @@ def test_all_is_written(record, probe, methods, tmp_path):
   records = Records(tmp_path)
   pages.check(records)
   pages.write(records, methods, minutes=MINUTES, command="the command")
-  files = {"README.md", "cells.csv", *(f"table{i}.md" for i in range(1, 5))}
+  files = {"README.md", "cells.csv", *(f"table{i}.md" for i in range(1, 7))}
   assert {path.name for path in tmp_path.iterdir()} == files
   assert "linear probe" in (tmp_path / "README.md").read_text()
   ours = methods.ours.name
