@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from tools.reproduction import filling, processes
-from tools.reproduction.cells import IMAGENETTE, Cell, Places
+from tools.reproduction.cells import HELD_OUT, IMAGENETTE, RGBD, Cell, Places
 from tools.reproduction.records import Records
 
 
@@ -63,6 +63,20 @@ def test_a_cell_is_pretrained_measured_and_written_down(bench, methods, pretende
   folder = bench.runs / cell.name
   assert (folder / "encoder").is_dir() and not (folder / "features").exists()
   assert folder.with_name("seed3.log.txt").parent.is_dir()
+
+
+def test_held_out_losses_are_the_pretrainings_own(bench, methods, pretender):
+  cells = [Cell(m, RGBD, 0, (HELD_OUT,)) for m in (methods.depth, methods.depth_random)]
+  assert bench(cells) == 0
+  assert _programs(pretender) == ["pretrain 600", "pretrain"]
+  trained, random = bench.records.read()
+  assert trained.values == random.values == {"total": 2.5}
+  assert (trained.steps, random.steps) == (600, 0)
+  assert trained.commands[0].endswith(
+    "--data=DATA/rgbd/rgb --seed=0 --workdir=RUNS/rgbd/rgbd_96/seed0"
+  )
+  assert trained.commands[1] == "" and trained.evaluation_seconds == 0
+  assert bench(cells) == 0 and _programs(pretender) == []
 
 
 def test_what_is_there_is_not_run_again(bench, methods, pretender):
