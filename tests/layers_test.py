@@ -20,7 +20,7 @@ _LAYERS = (
   ),
   (
     *("color", "command_line", "data", "backbones", "initialization", "optimizers", "schedules"),
-    "model_card",
+    *("model_card", "preset_families"),
   ),
   (
     *("aggregation", "embedding_formats", "encoded_images", "export_request"),
@@ -56,15 +56,10 @@ _ONLY = {
   "initialization": set(),
   "color": {"runtime"},
   "optimizers": {"runtime"},
+  "preset_families": {"config"},
   "schedules": {"runtime"},
 }
 
-# These work before TensorFlow is there, and so import none of `_SLOW`.
-_WITHOUT_TENSORFLOW = (
-  "__init__ cluster colorize command_line config config_json embed evaluate export_cli "
-  "export_request failures flags interrupts model_card output_folder plugins presets pretrain "
-  "progress_line protocol_flags run_folder runtime validation".split()
-)
 _SLOW = set(
   "keras keras_cv matplotlib numpy PIL scipy skimage sklearn tensorboard tensorflow tf_keras "
   "tensorflow_addons tensorflow_datasets tensorflow_io".split()
@@ -73,6 +68,13 @@ _SLOW = set(
 _MODULES = {
   ".".join(path.relative_to(_ROOT).with_suffix("").parts): path for path in _ROOT.rglob("*.py")
 }
+
+# These work before TensorFlow is there, and so import none of `_SLOW`.
+_WITHOUT_TENSORFLOW = (
+  "__init__ cluster colorize command_line config config_json embed evaluate export_cli "
+  "export_request failures flags interrupts model_card output_folder plugins presets "
+  "pretrain progress_line protocol_flags run_folder runtime validation".split()
+) + [module for module in _MODULES if module.startswith("preset_families.")]
 
 
 def _imports(module: str, *, at_start: bool = False) -> Iterator[str]:

@@ -40,7 +40,11 @@ _FAMILY = {
 }
 
 # Of the few photographs with depth, one has none that fits it.
-_FEW_PAIRS = ("--data.max_skipped=0.1", "--batch_size=14")
+_FEW_PAIRS = (
+  "--data.beside=../depth_mm/{stem}.png",
+  "--data.max_skipped=0.1",
+  "--batch_size=14",
+)
 _DEPTH_STEPS = 600
 
 _LENGTHS = ("--epochs", "--steps")  # Flags that say how long is trained.

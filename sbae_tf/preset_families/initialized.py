@@ -1,0 +1,21 @@
+"""Of other initial weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sbae_tf.config import Component
+from sbae_tf.preset_families.base import RECIPE, UNMEASURED, Preset, command
+
+PRESETS = {
+  "split_brain_96_kmeans": Preset(
+    summary="split_brain_96 with k-means of patches as initial filters; --epochs=0: these alone.",
+    paper=(
+      "Krähenbühl, Doersch, Donahue, Darrell, ICLR 2016 (arXiv:1511.06856): its k-means "
+      "initialization, before split_brain_96's training."
+    ),
+    command=command("split_brain_96_kmeans"),
+    result=UNMEASURED,
+    config=dataclasses.replace(RECIPE, initialization=Component("kmeans")),
+  ),
+}
