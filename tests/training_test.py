@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sbae_tf import checkpoints, training
+from sbae_tf import checkpoints, training, training_run
 from sbae_tf.config import Component, DataConfig, ProbeConfig
 from sbae_tf.data import pipeline, sources
 from sbae_tf.export import load_encoder
@@ -141,14 +141,14 @@ def test_the_same_seed_makes_the_same_weights(finished, tmp_path):
 
 def _at_step(step, action, monkeypatch) -> None:
   """Has something done right after a step, once."""
-  add = training.Progress.add
+  add = training_run.Progress.add
 
   def add_and_act(self, losses, done, **more):
     add(self, losses, done, **more)
     if done == step:
       action()
 
-  monkeypatch.setattr(training.Progress, "add", add_and_act)
+  monkeypatch.setattr(training_run.Progress, "add", add_and_act)
 
 
 def _kill() -> None:
