@@ -269,7 +269,7 @@ def test_the_probe_tells_its_number_and_changes_no_weight(finished, probed):
 def test_sigterm_while_it_probes(probed, tmp_path, monkeypatch):
   """After the second of several batches; the whole look is done first when the run goes on."""
   workdir, config = probed
-  run, batches, accuracy = tmp_path / "run", [], training.OnlineProbe.accuracy
+  run, batches, accuracy = tmp_path / "run", [], training_run.OnlineProbe.accuracy
 
   def interrupted(self, *, watched):
     def terminated(all_batches):
@@ -282,7 +282,7 @@ def test_sigterm_while_it_probes(probed, tmp_path, monkeypatch):
     return accuracy(self, watched=terminated)
 
   def at_first_probe(patch) -> None:
-    patch.setattr(training.OnlineProbe, "accuracy", interrupted)
+    patch.setattr(training_run.OnlineProbe, "accuracy", interrupted)
 
   _train_until(config, run, Interrupted, monkeypatch, (at_first_probe,))
   assert len(batches) == 2
@@ -330,7 +330,7 @@ def test_killed_again_while_the_heldout_loss_is_made_up_for(finished, tmp_path, 
   assert checkpoints.verify(run / "checkpoints" / "step-00000003").heldout == {}
 
   def at_next_save(patch) -> None:
-    patch.setattr(training.Checkpoints, "save", lambda *_: _kill())
+    patch.setattr(training_run.Checkpoints, "save", lambda *_: _kill())
 
   _train_until(config, run, SystemExit, monkeypatch, (at_next_save,))
   assert [line["step"] for line in _heldout(run)] == [3]
