@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sbae_tf import checkpoints, trained, training
+from sbae_tf import checkpoints, trained, training, training_run
 from sbae_tf.colorizer import Colorizer
 from sbae_tf.config import Branch, Component
 from sbae_tf.export import load_encoder
@@ -87,7 +87,7 @@ def test_what_is_drawn_is_drawn_again_by_a_run_that_goes_on(small_config, tmp_pa
     small_config, color=Component("rgb"), branches=branches, batch_size=8, epochs=1
   )
   whole = training.train(config, tmp_path / "whole")
-  add = training.Progress.add
+  add = training_run.Progress.add
 
   def interrupted_after_two(self, results, step, **more):
     add(self, results, step, **more)
@@ -95,7 +95,7 @@ def test_what_is_drawn_is_drawn_again_by_a_run_that_goes_on(small_config, tmp_pa
       os.kill(os.getpid(), signal.SIGTERM)
 
   with monkeypatch.context() as patch, pytest.raises(Interrupted):
-    patch.setattr(training.Progress, "add", interrupted_after_two)
+    patch.setattr(training_run.Progress, "add", interrupted_after_two)
     training.train(config, tmp_path / "run")
   resumed = training.train(config, tmp_path / "run")
   assert resumed.heldout == whole.heldout
