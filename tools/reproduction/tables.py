@@ -168,7 +168,7 @@ def table3(records: Sequence[Record], methods: Lineup) -> Page:
     f"Table 3: linear probe, layer by layer, {IMAGENETTE}",
     "After Table 2 of Zhang, Isola, Efros, *Split-Brain Autoencoders*, CVPR 2017, in small, with "
     "its ablations and variants: a multinomial logistic regression on each layer's frozen "
-    "features, resized to about 9,000 numbers.",
+    "features, resized to about as many numbers as the protocol says; by default 9,000.",
     _HOW,
   )
   rows = []
