@@ -45,7 +45,7 @@ _FEW_PAIRS = (
   "--data.max_skipped=0.1",
   "--batch_size=14",
 )
-_DEPTH_STEPS = 600
+_DEPTH_STEPS = 120
 
 _LENGTHS = ("--epochs", "--steps")  # Flags that say how long is trained.
 

@@ -68,10 +68,10 @@ def test_a_cell_is_pretrained_measured_and_written_down(bench, methods, pretende
 def test_held_out_losses_are_the_pretrainings_own(bench, methods, pretender):
   cells = [Cell(m, RGBD, 0, (HELD_OUT,)) for m in (methods.depth, methods.depth_random)]
   assert bench(cells) == 0
-  assert _programs(pretender) == ["pretrain 600", "pretrain"]
+  assert _programs(pretender) == ["pretrain 120", "pretrain"]
   trained, random = bench.records.read()
   assert trained.values == random.values == {"total": 2.5}
-  assert (trained.steps, random.steps) == (600, 0)
+  assert (trained.steps, random.steps) == (120, 0)
   assert trained.commands[0].endswith(
     "--data=DATA/rgbd/rgb --seed=0 --workdir=RUNS/rgbd/rgbd_96/seed0"
   )
@@ -159,7 +159,7 @@ def test_another_machine_is_measured_anew(bench, methods, pretender, monkeypatch
   pretender.step_seconds = 0.1
   shutil.rmtree(bench.runs / cell.name)
   assert bench([cell]) == 0
-  assert _programs(pretender) == ["pretrain 200", "pretrain 600", "linear_probe"]
+  assert _programs(pretender) == ["pretrain 200", "pretrain 120", "linear_probe"]
   assert [each.steps for each in bench.records.read()] == [120, 600]
 
 

@@ -21,7 +21,7 @@ def test_names_differ_and_lengths_are_said_once(methods):
     lengths = [f for f in method.flags if f.startswith(("--epochs", "--steps"))]
     expected = {
       "alexnet_lab": ["--steps=200"],
-      "rgbd_96": ["--steps=600"],
+      "rgbd_96": ["--steps=120"],
       "rgbd_96_random": ["--epochs=0"],
     }.get(method.name, ["--epochs=24"] if method.rate else [])
     assert lengths == expected, method.name
