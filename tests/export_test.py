@@ -150,7 +150,7 @@ def test_serves_the_same_numbers_without_the_package(encoder, images, tmp_path):
   _hold(_consume(tmp_path, "features", "encoder", "images.npy", "files.npz", "out.npz"), expected)
 
 
-@pytest.mark.parametrize("mode", ["finetune", "hub"])
+@pytest.mark.parametrize("mode", [pytest.param("finetune", marks=pytest.mark.slow), "hub"])
 def test_fine_tunes_without_the_package(mode, lab_folder, tmp_path):
   if mode == "hub" and importlib.util.find_spec("tensorflow_hub") is None:
     pytest.skip("tensorflow_hub is not installed")
@@ -311,6 +311,7 @@ def test_comes_back_live(encoder, exported, images):
   assert all(g is not None for g in tape.gradient(loss, loaded.trainable_variables))
 
 
+@pytest.mark.slow
 def test_brings_its_papers_along(small_config, tmp_path):
   provenance = Provenance("1,000 photographs in holidays", "some others", 77, {"L->ab": 3.21})
   export_encoder(Encoder(small_config), tmp_path / "encoder", provenance=provenance)
@@ -412,6 +413,7 @@ def test_a_damaged_saved_model_is_one_line(small_config, tmp_path):
     load_encoder(tmp_path / "encoder")
 
 
+@pytest.mark.slow
 def test_colorizer_without_the_package(small_config, images, tmp_path):
   model = PretrainModel(small_config)
   model.outputs(model.prepare(images).inputs, training=True)
@@ -429,6 +431,7 @@ def test_colorizer_without_the_package(small_config, images, tmp_path):
   assert card.startswith("# Colorizer") and (tmp_path / "colorizer/assets/filters.png").is_file()
 
 
+@pytest.mark.slow
 def test_bad_photographs_for_a_colorizer(small_config, tmp_path):
   export_colorizer(PretrainModel(small_config), tmp_path / "colorizer")
   colorize = tf.saved_model.load(str(tmp_path / "colorizer")).signatures["colorize"]

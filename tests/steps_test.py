@@ -70,7 +70,11 @@ def test_total_is_the_weighted_sum(small_config):
 
 
 @pytest.mark.parametrize(
-  ("optimizer", "options"), [("sgd", {"global_clipnorm": 0.5}), ("adam", {})]
+  ("optimizer", "options"),
+  [
+    ("sgd", {"global_clipnorm": 0.5}),
+    pytest.param("adam", {}, marks=pytest.mark.slow),
+  ],
 )
 def test_two_devices_make_the_weights_of_one(small_config, optimizer, options):
   """Twenty steps, with batch statistics of both devices together and weight decay."""

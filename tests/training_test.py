@@ -338,6 +338,7 @@ def test_killed_again_while_the_heldout_loss_is_made_up_for(finished, tmp_path, 
   _assert_same_run(run, workdir)
 
 
+@pytest.mark.slow
 def test_a_corrupt_checkpoint_costs_only_time(finished, tmp_path, monkeypatch):
   workdir, config, _ = finished
   run = tmp_path / "run"
@@ -430,6 +431,7 @@ def test_two_devices_go_on_too(small_config, tmp_path, monkeypatch):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mirrored_strategy_and_color_in_the_pipeline(small_config, tmp_path):
   config = dataclasses.replace(
     small_config, strategy="mirrored", color_placement="pipeline", steps=2

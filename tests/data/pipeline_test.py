@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ from sbae_tf.data.skipped import Skipped, TooManySkippedError
 
 COUNT = 22
 SIZE = 8
+
+
+def _slow(*values: int) -> list[Any]:
+  """Parameters of a test that one more of is enough for every day."""
+  return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def _memory_source(count: int = COUNT, labels: bool = True) -> source_lib.Source:
@@ -88,7 +94,7 @@ def test_threads_do_not_change_the_batches():
   _assert_equal(_batches(_train(), 12), expected)
 
 
-@pytest.mark.parametrize("seed", [1, 256, 2**33, -1])
+@pytest.mark.parametrize("seed", [*_slow(1, 256, 2**33), -1])
 def test_another_seed_changes_order_and_crops(seed):
   # 256: the shuffle alone uses a few bits of its key.
   first, second = (_batches(_train(seed=s), 5) for s in (0, seed))
@@ -102,7 +108,7 @@ def test_another_seed_changes_order_and_crops(seed):
   assert len(same) > 10 and sum(same) <= 1  # The images are small: two crops may be one by chance.
 
 
-@pytest.mark.parametrize("first_step", [1, 3, 5, 12])  # An epoch has five steps.
+@pytest.mark.parametrize("first_step", [*_slow(1, 5, 12), 3])  # An epoch has five steps.
 def test_starting_at_a_step_is_leaving_out_those_before(first_step):
   expected = _batches(_train(), first_step + 4)[first_step:]
   _assert_equal(_batches(_train(first_step=first_step), 4), expected)
@@ -278,7 +284,7 @@ def test_what_tensorflow_does_not_read_is_in_its_place(tmp_path):
   assert not len(skipped)
 
 
-@pytest.mark.parametrize("batch_size", [3, 7, 64, 100, 130])
+@pytest.mark.parametrize("batch_size", [*_slow(3, 7, 100), 64, 130])
 def test_batches_are_the_same_images_whatever_their_size(batch_size):
   """Chunks are not seen: batches of any size are cut from one sequence."""
   count = 260

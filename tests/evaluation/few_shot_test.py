@@ -144,6 +144,7 @@ def test_wrong_options(squares, monkeypatch, tmp_path):
     _run(fake, tmp_path, labels="64,99")
 
 
+@pytest.mark.slow
 def test_real_ones(others_model, squares, tmp_path):
   subject = subject_lib.of_saved_model(others_model)
   train, test = squares

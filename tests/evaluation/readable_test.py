@@ -23,6 +23,7 @@ def _leave_out(parts, file, *, max_skipped: float = 0.2):
   )
 
 
+@pytest.mark.slow
 def test_leaves_out(tmp_path):
   parts = _parts(tmp_path, broken=(3,))
   file = tmp_path / "skipped.tsv"

@@ -107,6 +107,7 @@ def test_writes_table_and_numbers(small_config, tmp_path, monkeypatch, capsys):
   assert "| small | `from_bytes` | 3 |" in table and table in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_requests_are_of_their_size_and_the_same_photographs(small_config, tmp_path):
   files = serving.photographs(None, count=3)
   serving.prepare(tmp_path, {"small": small_config}, files)

@@ -81,6 +81,7 @@ def test_steps_train_on_one_batch(count):
   assert float(steps.evaluate(images)["total"]) < before
 
 
+@pytest.mark.slow
 def test_steps_from_files_take_new_photographs(monkeypatch, tmp_path):
   from PIL import Image
 

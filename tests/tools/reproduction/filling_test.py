@@ -159,7 +159,7 @@ def test_another_machine_is_measured_anew(bench, methods, pretender, monkeypatch
   pretender.step_seconds = 0.1
   shutil.rmtree(bench.runs / cell.name)
   assert bench([cell]) == 0
-  assert _programs(pretender) == ["pretrain 200", "pretrain 120", "linear_probe"]
+  assert _programs(pretender) == ["pretrain 200", "pretrain 600", "linear_probe"]
   assert [each.steps for each in bench.records.read()] == [120, 600]
 
 
