@@ -37,6 +37,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sbae_tf.command_line import USAGE_ERROR, Parser, UsageError
+from sbae_tf.config import Component
 from sbae_tf.interrupts import Interrupts
 from tools.benchmarks.contestant import ROOT
 from tools.reproduction import cells, filling, pages, smoke
@@ -106,6 +107,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     "%(default)s",
   )
   add(
+    "--layers",
+    default="",
+    help="that the linear probe measures, with ',' between them; fewer are faster; default: all",
+  )
+  add(
     "--calibration_steps",
     type=int,
     default=200,
@@ -137,10 +143,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   return flags
 
 
-def _cells(flags: argparse.Namespace, methods: Lineup) -> list[Cell]:
-  probe = {}
+def _probe(flags: argparse.Namespace) -> str:
+  """The linear probe, with the options that are not its defaults."""
+  options: dict[str, Any] = {}
   if flags.dimensions != _DIMENSIONS:
-    probe = {"linear_probe": f"linear_probe(dimensions={flags.dimensions})"}
+    options["dimensions"] = flags.dimensions
+  if flags.layers:
+    options["layers"] = flags.layers
+  return str(Component("linear_probe", options))
+
+
+def _cells(flags: argparse.Namespace, methods: Lineup) -> list[Cell]:
+  probe = {"linear_probe": _probe(flags)}
   found = cells.of_tables(
     flags.tables,
     methods,

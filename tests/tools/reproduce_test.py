@@ -93,14 +93,15 @@ def test_a_damaged_file_is_told(tmp_path, capsys):
 
 def test_a_dry_run_lists_cells_and_changes_nothing(data, tmp_path, capsys):
   arguments = ("--tables=3", "--seeds=0,4", "--epochs=2", "--only=l_to_ab,random", "--dry_run")
-  arguments += ("--dimensions=500",)
+  arguments += ("--dimensions=500", "--layers=conv3,conv4")
   assert _main(tmp_path, f"--data={data}", f"--runs={tmp_path}/runs", *arguments) == 0
   lines = capsys.readouterr().out.splitlines()
   commands = [line.split()[1:] for line in lines if "sbae_tf.pretrain" in line]
   assert [pretrain_flags.parse(command[2:])[0].seed for command in commands] == [0, 0, 4, 4]
   assert "--epochs=2" in commands[0] and commands[0][2] == "--preset=l_to_ab"
   measured = [line for line in lines if "sbae_tf.evaluate" in line]
-  assert all(" --linear_probe.dimensions=500 " in line for line in measured)
+  probe = " --linear_probe.dimensions=500 --linear_probe.layers=conv3,conv4 "
+  assert len(measured) == 4 and all(probe in line for line in measured)
   assert lines[-1].startswith("4 of 4 cells are to be done; about 0:")
   assert not (tmp_path / "runs").exists()
   assert not (tmp_path / "out").exists()
