@@ -180,6 +180,7 @@ def test_a_full_disk_is_told_in_a_line(run, tmp_path, monkeypatch):
   assert _names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_not_written(run, photos, tmp_path, monkeypatch):
   true = tflite.run
   monkeypatch.setattr(

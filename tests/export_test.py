@@ -70,7 +70,7 @@ def _rgb(config: PretrainConfig) -> PretrainConfig:
   return config_json.from_json({"color": "rgb", "branches": ["R->G,B", "G,B->R"]}, base=config)
 
 
-@pytest.fixture(scope="module", params=["lab", "rgb"])
+@pytest.fixture(scope="module", params=["lab", pytest.param("rgb", marks=pytest.mark.slow)])
 def encoder(request, small_config) -> Encoder:
   return _encoder(small_config if request.param == "lab" else _rgb(small_config))
 

@@ -269,7 +269,9 @@ def test_float16_leaves_a_step_out_whose_gradients_are_not_finite(small_config):
   assert any((value != old).any() for value, old in zip(after[1:], before[1:]))
 
 
-@pytest.mark.parametrize("sort", [None, *DRAWING])
+@pytest.mark.parametrize(
+  "sort", [None, *(pytest.param(sort, marks=pytest.mark.slow) for sort in DRAWING)]
+)
 def test_the_whole_step_compiles_under_xla(small_config, sort):
   """Color conversion, quantization and the optimizer in it; the same step as without."""
   strategy = tf.distribute.get_strategy()

@@ -205,10 +205,8 @@ def test_sigterm_makes_a_checkpoint(finished, tmp_path, monkeypatch):
   _assert_same_run(run, workdir)
 
 
-@pytest.mark.parametrize(
-  ("step", "batch"),
-  [(3, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 2), (6, 1), (6, 2)))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "batch"), [(3, 1), (3, 2), (6, 1), (6, 2)])
 def test_sigterm_while_the_heldout_loss_is_computed(finished, step, batch, tmp_path, monkeypatch):
   """In the first of two batches the rest is left out, and done first when the run goes on."""
   workdir, config, result = finished
@@ -254,6 +252,7 @@ def _probed(small_config, tmp_path_factory):
   return folder / "run", config
 
 
+@pytest.mark.slow
 def test_the_probe_tells_its_number_and_changes_no_weight(finished, probed):
   workdir, _ = probed
   for ours, theirs in zip(_weights(workdir), _weights(finished[0])):
@@ -439,6 +438,7 @@ def test_mirrored_strategy_and_color_in_the_pipeline(small_config, tmp_path):
   assert training.train(config, tmp_path / "run").steps == 2
 
 
+@pytest.mark.slow
 def test_profile_writes_a_trace_with_step_markers(small_config, tmp_path):
   training.train(dataclasses.replace(small_config, profile=(2, 3), epochs=1), tmp_path / "run")
   traces = list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))

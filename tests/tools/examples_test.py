@@ -108,7 +108,9 @@ def test_fine_tuning_learns(script, encoder, photographs, tmp_path):
   assert np.argmax(scores, axis=1).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("stays", [True, False], ids=["frozen", "trained"])
+@pytest.mark.parametrize(
+  "stays", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["frozen", "trained"]
+)
 def test_keras_sees_the_encoders_variables(stays, encoder):
   """And leaves all of them alone, batch statistics too, while the encoder is frozen."""
   layer = runpy.run_path(str(_EXAMPLES / "finetune_keras.py"))["Encoder"](str(encoder))
