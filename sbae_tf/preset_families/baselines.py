@@ -23,7 +23,7 @@ PRESETS = {
     summary="Baseline: split_brain_96's initial weights, nothing trained.",
     paper=f"{CVPR}, Sec. 4: the random initialization of its tables.",
     command=command("random"),
-    result=UNMEASURED,
+    result="tools/results/reproduction/table3.md",
     config=dataclasses.replace(RECIPE, epochs=0),
   ),
   "l_to_ab": Preset(

@@ -15,7 +15,7 @@ PRESETS = {
       "and epochs are ours."
     ),
     command=command("split_brain_96"),
-    result=UNMEASURED,
+    result="tools/results/reproduction/table3.md, table5.md (3 epochs)",
     config=RECIPE,
   ),
   "simplenet_lab": Preset(
