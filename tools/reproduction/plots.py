@@ -236,6 +236,8 @@ def _draw_panel(axis: Axes, rows: _Rows) -> None:
   for number, (protocol, (label, color)) in enumerate(_BARS.items()):
     values = [(place, row[1][protocol]) for place, row in enumerate(rows)]
     bars = [(place, value) for place, value in values if value is not None]
+    if not bars:
+      continue  # A name without a bar would stand in the legend, in another color.
     axis.barh(
       [place + 0.4 * (number - 0.5) for place, _ in bars],
       [100 * value.mean for _, value in bars],
