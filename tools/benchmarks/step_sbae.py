@@ -73,22 +73,13 @@ def from_files(config: PretrainConfig) -> tf.data.Dataset:
   Raises:
     ValueError: there are no photographs, or fewer than a batch.
   """
-  from sbae_tf.data import pipeline, sources
+  from sbae_tf import training_data
+  from sbae_tf.data import sources
+  from sbae_tf.data.skipped import Skipped
 
   train, _ = sources.open_sources(config.data)
-  data = config.data
-  dataset = pipeline.train_dataset(
-    train,
-    batch_size=config.batch_size,
-    image_size=data.image_size,
-    seed=config.seed,
-    area=data.crop_area,
-    aspect=data.crop_aspect,
-    flip=data.flip,
-    turns=data.turns,
-    max_pixels=data.max_pixels,
-    parallel_calls=data.parallel_calls or None,
-  )
+  skipped = Skipped(len(train), limit=config.data.max_skipped)
+  dataset = training_data.training_dataset(config, train, skipped)
   return dataset.map(lambda example: example["image"])
 
 
