@@ -72,10 +72,9 @@ def require_keras_2() -> None:
 def enable_onednn() -> None:
   """Has TensorFlow use oneDNN's convolutions on every x86 processor.
 
-  TensorFlow itself does so only where there are instructions for neural networks (AVX-512 VNNI
-  and later): on other processors a training step takes 1.5 times as long. Does nothing once
-  TensorFlow is imported, which reads the variable then. A `TF_ENABLE_ONEDNN_OPTS` in the
-  environment wins.
+  TensorFlow itself leaves them off on a processor without AVX-512, where SimpleNet's training step
+  then takes 1.5 times as long (`tools/results/step_avx2.md`). Does nothing once TensorFlow is
+  imported, which reads the variable then. A `TF_ENABLE_ONEDNN_OPTS` in the environment wins.
   """
   if platform.machine().lower() in ("x86_64", "amd64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
