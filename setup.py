@@ -23,6 +23,7 @@ INSTALL_REQUIRES = {
     "pillow",
     "scikit-image",  # It and scikit-learn hold the photographs of the quick start.
     "scikit-learn",
+    "scipy",
     "tensorflow-datasets",
     "tifffile",  # scikit-image requires it, too.
   ],

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 
+from sbae_tf.evaluation import softmax_regression
 from sbae_tf.evaluation.labelled import split
 
 # Of conv3 of a random SimpleNet (imagenette96, 6,900 x 9,216) 1e-3 gives 51.3% of the test
 # photographs, 1e-4 59.2%, 3e-5 60.0%, 1e-5 60.3%, 3e-6 58.6%: near the best, steps of 3 will do.
 STRENGTHS = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 
-# The largest number of the gradient at which the solver stops. It is a part of the strength, too: a
-# weak one leaves a small gradient everywhere, and with 1e-4 alone the solver stays from 1e-5 on at
-# the minimum of the strength before. 3 gives what 1 does, within 0.2 points there, in a quarter of
-# the steps less.
-_TOLERANCE = 1e-4
-_RELATIVE_TOLERANCE = 3.0
-# There, 62 lead to 1e-4, 94 more to 3e-5, 165 to 1e-5 and 283 to 3e-6, at 0.2 to 0.4 s of a core
-# each. The limit bounds a layer's time, and bites only where more of them hardly help any more.
-_ITERATIONS = 150
 _BLOCK = 1 << 24  # Numbers of a block of features: 64 MB.
 
 
@@ -74,7 +65,7 @@ def fit_logistic(
   classes: int | None = None,
   say: Callable[[str], None] | None = None,
 ) -> Classifier:
-  """Fits a classifier, by scikit-learn.
+  """Fits a classifier.
 
   It is the minimum over W and b of the mean cross-entropy and strength / 2 * ||W||^2, of features
   that are standardized and divided by sqrt(D): their squares sum to 1 on average, so that a
@@ -106,14 +97,23 @@ def fit_logistic(
     strengths = strengths[:1]
   order = np.concatenate([kept, held])
   mean, scale = _standardization(features)
-  # In that order both parts lie together: one copy in all, for scikit-learn takes it as it is.
-  scaled, sorted_labels = _standardized(features, order, mean, scale), labels[order]
-  model, best, accuracy = None, strengths[0], None
+  # In that order both parts lie together: one copy in all.
+  scaled = _standardized(features, order, mean, scale)
+  seen, ids = np.unique(labels[order], return_inverse=True)
+  restore = None
+  if len(scaled) < scaled.shape[1]:
+    scaled, restore = softmax_regression.row_basis(scaled)
+  fitted = np.zeros((scaled.shape[1], len(seen)), np.float32), np.zeros(len(seen), np.float32)
+  best, accuracy = strengths[0], None
   if len(strengths) > 1:
-    model, best, accuracy = _choose(scaled, sorted_labels, len(kept), strengths, say)
-  model = _fit(model, scaled, sorted_labels, best)
-  weights, bias = _weights(model, classes or int(labels.max()) + 1)
-  return Classifier(mean, scale, weights, bias, best, accuracy)
+    fitted, best, accuracy = _choose(scaled, ids, len(kept), strengths, fitted, say)
+  weights, bias = softmax_regression.minimize(scaled, ids, best, *fitted)
+  if restore is not None:
+    weights = restore(weights)
+  all_weights = np.zeros((classes or int(seen[-1]) + 1, features.shape[1]), np.float32)
+  all_bias = np.full(len(all_weights), -np.inf, np.float32)
+  all_weights[seen], all_bias[seen] = weights.T, bias
+  return Classifier(mean, scale, all_weights, all_bias, best, accuracy)
 
 
 @overload
@@ -166,53 +166,24 @@ def _choose(
   labels: np.ndarray,
   count: int,
   strengths: Sequence[float],
+  fitted: tuple[np.ndarray, np.ndarray],
   say: Callable[[str], None] | None,
-) -> tuple[Any, float, float]:
-  """The best model, its strength and its accuracy on the rows from `count` on."""
-  model: Any = None
-  weights: Any = None
-  best, highest = strengths[0], -1.0
+) -> tuple[tuple[np.ndarray, np.ndarray], float, float]:
+  """The best weights and bias, their strength, and accuracy on the rows from `count` on."""
+  found, best, highest = fitted, strengths[0], -1.0
   for strength in strengths:
-    model = _fit(model, scaled[:count], labels[:count], strength)
-    accuracy = float(np.mean(model.predict(scaled[count:]) == labels[count:]))
+    fitted = softmax_regression.minimize(scaled[:count], labels[:count], strength, *fitted)
+    scores = scaled[count:] @ fitted[0] + fitted[1]
+    accuracy = top_k_accuracy(scores, labels[count:], 1)
     if say is not None:
       say(f"strength {strength:.0e}: {100 * accuracy:.1f}% of {len(labels) - count:,} held out")
     if accuracy < highest:
-      break  # Weaker ones are worse still, and take the longest.
+      break  # Weaker ones are worse still.
     if accuracy > highest:
-      weights = model.coef_.copy(), model.intercept_.copy()
-      best, highest = strength, accuracy
+      found, best, highest = fitted, strength, accuracy
     if highest == 1.0:
       break
-  model.coef_, model.intercept_ = weights  # To go on from.
-  return model, best, highest
-
-
-def _fit(model: Any, scaled: np.ndarray, labels: np.ndarray, strength: float) -> Any:
-  """Fits, from where the model is; of None a new one."""
-  # Here, for whoever only wants `top_k_accuracy` shall not wait for it.
-  from sklearn.exceptions import ConvergenceWarning
-  from sklearn.linear_model import LogisticRegression
-
-  if model is None:
-    model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
-  model.C = 1 / (strength * len(labels))  # It weights the sum of the losses.
-  model.tol = min(_TOLERANCE, _RELATIVE_TOLERANCE * strength)
-  with warnings.catch_warnings():
-    warnings.simplefilter("ignore", ConvergenceWarning)  # See `_ITERATIONS`.
-    return model.fit(scaled, labels)
-
-
-def _weights(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
-  """(C, D) and (C,) float32, also of two classes, where scikit-learn has a row for the second."""
-  coefficients, intercepts = model.coef_, model.intercept_
-  if len(model.classes_) == 2:
-    coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
-    intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
-  weights = np.zeros((classes, coefficients.shape[1]), np.float32)
-  bias = np.full(classes, -np.inf, np.float32)
-  weights[model.classes_], bias[model.classes_] = coefficients, intercepts
-  return weights, bias
+  return found, best, highest
 
 
 def _standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sbae_tf.evaluation import logistic_regression
+from sbae_tf.evaluation import logistic_regression, softmax_regression
 from sbae_tf.evaluation.logistic_regression import fit_logistic, top_k_accuracy
 
 
@@ -21,28 +21,31 @@ def _blobs(count: int, *, classes: int, dimensions: int, seed: int = 0):
   return features.astype(np.float32), labels
 
 
+@pytest.mark.parametrize("dimensions", [12, 500])  # Fewer than rows, and more.
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_minimum(monkeypatch, classes):
-  monkeypatch.setattr(logistic_regression, "_TOLERANCE", 1e-7)
-  monkeypatch.setattr(logistic_regression, "_BLOCK", 640)  # Several blocks.
-  features, labels = _blobs(300, classes=classes, dimensions=12)
+def test_the_minimum(monkeypatch, classes, dimensions):
+  monkeypatch.setattr(softmax_regression, "_TOLERANCE", 1e-10)
+  for module in (logistic_regression, softmax_regression):
+    monkeypatch.setattr(module, "_BLOCK", 640)  # Several blocks.
+  features, labels = _blobs(300, classes=classes, dimensions=dimensions)
   found = fit_logistic(features, labels, strengths=[0.01], seed=0)
   assert found.validation_accuracy is None and found.strength == 0.01
-  # The formula: probabilities of the logits; W's gradient is zero. Of two classes scikit-learn has
-  # one vector of weights, the difference.
-  x = (features - features.mean(0)) / features.std(0) / np.sqrt(12)
+  # The formula: probabilities of the logits; W's gradient is zero.
+  x = (features - features.mean(0)) / features.std(0) / np.sqrt(dimensions)
   logits = x @ found.weights.T + found.bias
   scores = found.predict_scores(features)
   assert scores.dtype == np.float32
   np.testing.assert_allclose(scores, logits, atol=1e-3)  # float32 of means far above the scale.
   p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
   gradient = (p - np.eye(classes)[labels]).T @ x / len(x) + 0.01 * found.weights
-  rows = slice(1, None) if classes == 2 else slice(None)
-  np.testing.assert_allclose(gradient[rows], 0, atol=5e-5)  # At zero weights 0.02 to 0.1.
+  np.testing.assert_allclose(gradient, 0, atol=5e-5)  # At zero weights 0.02 to 0.1.
   np.testing.assert_allclose((p - np.eye(classes)[labels]).mean(0), 0, atol=2e-4)
-  # As scikit-learn by itself, in float64.
-  scaled = StandardScaler().fit_transform(features.astype(np.float64)) / np.sqrt(12)
-  theirs = LogisticRegression(C=1 / (0.01 * 300), tol=1e-9, max_iter=10_000).fit(scaled, labels)
+  # As scikit-learn by itself, in float64. Of two classes it has the difference of their weights
+  # alone, the square of which is twice the sum of both squares.
+  scaled = StandardScaler().fit_transform(features.astype(np.float64)) / np.sqrt(dimensions)
+  strength = 0.01 / 2 if classes == 2 else 0.01
+  model = LogisticRegression(C=1 / (strength * 300), tol=1e-9, max_iter=10_000)
+  theirs = model.fit(scaled, labels)
   np.testing.assert_allclose(p, theirs.predict_proba(scaled), atol=1e-3)
 
 
