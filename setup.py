@@ -110,7 +110,7 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.9,<3.13",
   packages=find_packages(include=["sbae_tf", "sbae_tf.*"]),
-  package_data={"sbae_tf": ["py.typed"]},
+  package_data={"sbae_tf": ["py.typed", "quantize/priors/*.json"]},
   install_requires=[
     f"{requirement}; {marker}" if marker else requirement
     for marker, requirements in INSTALL_REQUIRES.items()

@@ -28,6 +28,7 @@ class Preset:
 
 REPORT = "Budhkar, Casabuena, Iyengar, Le Project Quotidien, NYU 2019"
 CVPR = "Zhang, Isola, Efros, CVPR 2017 (arXiv:1611.09842)"
+ZHANG_2016 = "Zhang, Isola, Efros, ECCV 2016 (arXiv:1603.08511)"
 UNMEASURED = "Not measured yet."
 
 # The paper's single networks have all channels, of which its split brain's halves have half each:

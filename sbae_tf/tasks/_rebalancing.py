@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from sbae_tf.quantize.bin_prior import BinPrior
 
+# Those that come with the package, by `python -m tools.color_prior` with its defaults.
+_BUNDLED = pathlib.Path(__file__).parents[1] / "quantize" / "priors"
+
 
 def rebalancing_weights(
   probabilities: np.ndarray, centers: np.ndarray, *, rebalance: float, sigma: float
@@ -56,7 +59,7 @@ class Rebalancing:
     """Keeps the arguments.
 
     Args:
-      path: of a file that `BinPrior.dumps` made.
+      path: of a file that `BinPrior.dumps` made, or the name of one that comes with the package.
       bins: what the task's bins are, such as `gamut of a,b`.
       centers: (K, C) theirs.
       rebalance: as for `rebalancing_weights`.
@@ -67,7 +70,9 @@ class Rebalancing:
     """
     if not 0 < rebalance <= 1:
       raise ValueError(f"Expected option `rebalance` in (0, 1]. Received: {rebalance}.")
-    self._path = pathlib.Path(path).expanduser()
+    bundled = _BUNDLED / f"{pathlib.Path(path).name}.json"
+    by_name = path == bundled.stem and bundled.is_file()
+    self._path = bundled if by_name else pathlib.Path(path).expanduser()
     self._bins, self._centers = bins, centers
     self._rebalance, self._sigma = rebalance, sigma
 

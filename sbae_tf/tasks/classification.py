@@ -158,8 +158,9 @@ def build(
       target is the bin that it is in. Zhang, Isola, Efros 2016 have 10.
     soft_sigma: standard deviation of that Gaussian, and of the one that smooths the prior, in the
       channels' unit.
-    prior: a file of `tools.color_prior`, of the same bins: gradients are rebalanced by it. Empty:
-      they are not.
+    prior: a file of `tools.color_prior`, of the same bins: gradients are rebalanced by it; or
+      `imagenette96`: that of the photographs of Imagenette's training part, for `gamut` of a and b,
+      which comes with the package. Empty: they are not.
     rebalance: lambda in (0, 1]: 1 leaves gradients as they are, near 0 they go as the inverse of
       the prior.
 

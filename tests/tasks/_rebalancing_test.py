@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -78,3 +80,27 @@ def test_the_file_is_read_when_it_is_needed(tmp_path):
   expected = rebalancing_weights(prior.probabilities, centers, rebalance=0.5, sigma=1.0)
   assert ours.weights.dtype == np.float32
   np.testing.assert_allclose(ours.weights, expected, rtol=1e-6)
+
+
+def test_a_prior_that_comes_with_the_package(tmp_path, monkeypatch):
+  centers = gamut_centers()
+  ours = Rebalancing("imagenette96", "gamut of a,b", centers, rebalance=0.5, sigma=5.0)
+  prior = ours.prior
+  assert prior.counts.sum() == prior.provenance["photographs"] * 12**2  # The maps of 96 pixels.
+  gray = np.square(centers).sum(axis=1).argmin()
+  assert prior.counts.argmax() == gray and ours.weights.argmin() == gray
+  assert ours.weights @ _smoothed(prior.probabilities, centers) == pytest.approx(1, abs=1e-5)
+  # A file of that name in the folder is meant where it is written as a path.
+  monkeypatch.chdir(tmp_path)
+  pathlib.Path("imagenette96").write_text("{}")
+  with pytest.raises(ValueError, match="Expected imagenette96 to be a prior"):
+    Rebalancing("./imagenette96", "gamut of a,b", centers, rebalance=0.5, sigma=5.0).prior  # noqa: B018
+
+
+def _smoothed(probabilities, centers):
+  """By a Gaussian of sigma 5, in a loop."""
+  smooth = np.zeros_like(probabilities)
+  for probability, center in zip(probabilities, centers):
+    kernel = np.exp(-np.square(centers - center).sum(axis=1) / (2 * 5.0**2))
+    smooth += probability * kernel / kernel.sum()
+  return smooth
