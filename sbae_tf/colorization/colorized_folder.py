@@ -12,8 +12,8 @@ from sbae_tf import output_folder
 from sbae_tf.colorization.measured import HEAD, Measured, means
 from sbae_tf.colorization.photograph_colorizer import Colorized
 from sbae_tf.config import Json
-from sbae_tf.evaluation.writing import writing
 from sbae_tf.run_folder import write_aside
+from sbae_tf.writing import writing
 
 SETTINGS = "settings.json"
 

@@ -27,10 +27,10 @@ from sbae_tf.data.mend import pixels_of
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.data.unreadable import UnreadableImage
-from sbae_tf.evaluation.writing import writing
 from sbae_tf.model import PretrainModel
 from sbae_tf.progress_line import ProgressLine
 from sbae_tf.run_folder import write_aside
+from sbae_tf.writing import writing
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

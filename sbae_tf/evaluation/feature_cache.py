@@ -21,9 +21,9 @@ from sbae_tf.data import pipeline
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.evaluation.labelled import Labelled
 from sbae_tf.evaluation.subject import Subject
-from sbae_tf.evaluation.writing import writing
 from sbae_tf.failures import RunError
 from sbae_tf.run_folder import write_aside
+from sbae_tf.writing import writing
 
 _VERSION = 1  # Of what is kept: to be raised where the same settings give other numbers.
 _SHOWN = 10

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sbae_tf.data import pipeline
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.evaluation.labelled import Labelled
-from sbae_tf.evaluation.writing import writing
+from sbae_tf.writing import writing
 
 _BATCH = 256
 

@@ -13,8 +13,8 @@ from typing import Any
 from sbae_tf import output_folder
 from sbae_tf.evaluation import report
 from sbae_tf.evaluation.protocol import Figure, Json, Section, Table
-from sbae_tf.evaluation.writing import writing
 from sbae_tf.run_folder import write_aside
+from sbae_tf.writing import writing
 
 REPORT = "report.json"
 

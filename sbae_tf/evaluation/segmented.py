@@ -19,7 +19,7 @@ from sbae_tf.data.unreadable import UnreadableImage
 from sbae_tf.evaluation.label_classes import LabelClasses
 from sbae_tf.evaluation.labelled import Labelled
 from sbae_tf.evaluation.masks import MaskRule, UnusableMaskError, read_mask
-from sbae_tf.evaluation.writing import writing
+from sbae_tf.writing import writing
 
 # Bytes of decoded photographs and masks that stay in memory, a collection: small ones are looked at
 # after every epoch.
