@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from sbae_tf.config import Branch, Component, DataConfig
-from sbae_tf.preset_families.base import ALL_CHANNELS, CVPR, RECIPE, UNMEASURED, Preset, command
+from sbae_tf.preset_families.base import (
+  ALL_CHANNELS,
+  CVPR,
+  RECIPE,
+  TABLE_3,
+  UNMEASURED,
+  Preset,
+  command,
+)
 
 _LAB = ("L", "a", "b")
 # As many channels as the two towers of simplenet_lab together, and so trained in their time:
@@ -30,7 +38,7 @@ PRESETS = {
     summary="Baseline: color from lightness alone, one tower.",
     paper=f"{CVPR}, Sec. 4: its cross-channel encoder L->ab. {_ALL_CHANNELS_TEXT}",
     command=command("l_to_ab"),
-    result=UNMEASURED,
+    result=TABLE_3,
     config=dataclasses.replace(
       RECIPE, branches=(Branch(("L",), ("a", "b")),), backbone=ALL_CHANNELS
     ),
@@ -39,7 +47,7 @@ PRESETS = {
     summary="Baseline: lightness from color alone, one tower.",
     paper=f"{CVPR}, Sec. 4: its cross-channel encoder ab->L. {_ALL_CHANNELS_TEXT}",
     command=command("ab_to_l"),
-    result=UNMEASURED,
+    result=TABLE_3,
     config=dataclasses.replace(
       RECIPE, branches=(Branch(("a", "b"), ("L",)),), backbone=ALL_CHANNELS
     ),
@@ -48,7 +56,7 @@ PRESETS = {
     summary="Baseline: a plain autoencoder of Lab, one tower.",
     paper=f"{CVPR}, Sec. 4: its autoencoder Lab->Lab. {_ALL_CHANNELS_TEXT}",
     command=command("autoencoder_lab"),
-    result=UNMEASURED,
+    result=TABLE_3,
     config=dataclasses.replace(
       RECIPE,
       branches=(Branch(_LAB, _LAB, Component("regression")),),

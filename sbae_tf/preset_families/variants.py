@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from sbae_tf.config import Branch, Component
-from sbae_tf.preset_families.base import ALL_CHANNELS, CVPR, RECIPE, UNMEASURED, Preset, command
+from sbae_tf.preset_families.base import ALL_CHANNELS, CVPR, RECIPE, TABLE_3, Preset, command
 
 
 def _variant(
@@ -18,7 +18,7 @@ def _variant(
     summary=summary,
     paper=f"{CVPR}, {paper}",
     command=command(name),
-    result=UNMEASURED,
+    result=TABLE_3,
     config=dataclasses.replace(RECIPE, branches=parsed, **fields),
   )
 
