@@ -23,8 +23,8 @@ _RESNET18_FLAG = "--backbone.name=resnet18"
 # The CVPR paper's family: presets, and what tables call them.
 _FAMILY = {
   "split_brain_96_gamut": "split-brain, 313 bins in gamut and 50 of L",
-  "split_brain_96_soft": "the same, soft targets",
-  "split_brain_96_rebalanced": "the same, soft targets, rebalanced",
+  "split_brain_96_soft": "split-brain, 313 bins, soft targets",
+  "split_brain_96_rebalanced": "split-brain, 313 bins, soft targets, rebalanced",
   "split_brain_96_l2": "split-brain (reg, reg)",
   "l_to_ab_regression": "L -> ab alone, regression",
   "ab_to_l_regression": "ab -> L alone, regression",

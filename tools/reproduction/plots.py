@@ -250,7 +250,7 @@ def _draw_panel(axis: Axes, rows: _Rows) -> None:
   axis.set_yticks(range(len(rows)), [title for title, _ in rows])
   axis.invert_yaxis()  # The first on top, as in the table.
   axis.set_xlim(0, 100)
-  axis.set_xlabel(f"top-1 accuracy (%): {_OVER_SEEDS}", fontsize="small")
+  axis.set_xlabel(f"top-1 accuracy (%)\n{_OVER_SEEDS}", fontsize="small")
   axis.margins(y=0.02)
   axis.grid(axis="x", alpha=0.3)
   axis.set_axisbelow(True)
