@@ -26,7 +26,7 @@ _EVERYDAY = (
   "data workdir preset config epochs steps batch_size image_size learning_rate seed strategy"
 ).split()
 
-_COLUMN = 26  # Where the texts of --help begin.
+_COLUMN = 28  # Where the texts of --help begin.
 
 
 @dataclasses.dataclass(frozen=True)
