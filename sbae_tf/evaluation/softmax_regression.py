@@ -5,8 +5,8 @@ of their variance. A Cholesky factor of the second derivative, averaged over the
 away: of conv3 of SimpleNet (imagenette96, 5,520 x 2,304) it needs 7 to 19 steps for any strength of
 a linear probe, where scikit-learn's L-BFGS needs 9 to more than 150.
 
-Products are SciPy's, as the rest is: NumPy has threads of its own, and where both libraries' take
-turns, they wait for each other. That took 1.7 times as long on 2 cores.
+The products of a step are SciPy's, as the rest is: NumPy has threads of its own, and where both
+libraries' take turns, they wait for each other. That took 1.7 times as long on 2 cores.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from scipy.linalg import blas
 # none, and without it they would have no say in how far a step goes.
 _LEAST = 0.05
 _TOLERANCE = 1e-6  # Of the mean loss, between two steps, in nats.
-_STEPS = 100  # A limit that is not met: see above.
+_STEPS = 100  # Bounds the time; see above.
 _JITTER = 1e-8  # Of the mean square of the rows: more than float64's rounding of products.
 _ROUNDING = 1e-6  # Of the trace, which is no less than the largest eigenvalue: float32's rounding.
 _TINY = np.finfo(np.float32).tiny
-_BLOCK = 1 << 24  # Numbers of a block of rows or columns: 64 MB.
+_BLOCK = 1 << 24  # Numbers.
 
 
 def minimize(
@@ -87,7 +87,7 @@ def row_basis(features: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], 
     (D, C) float32.
   """
   products = np.zeros((len(features),) * 2, order="F")
-  for part in _blocks(features.shape[1], len(features)):
+  for part in blocks(features.shape[1], len(features)):
     block = features[:, part].T.astype(np.float64, order="F")
     products = blas.dsyrk(1, block, beta=1, c=products, trans=1, lower=1, overwrite_c=1)
   _add_to_diagonal(products, _JITTER * max(np.trace(products) / len(products), _TINY))
@@ -98,6 +98,12 @@ def row_basis(features: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], 
     return blas.sgemm(1, features.T, by_row)
 
   return np.ascontiguousarray(factor, np.float32), restore
+
+
+def blocks(count: int, width: int) -> Iterator[slice]:
+  """Slices of `count` rows of `width` numbers, each of 64 MB of float32, or of one row."""
+  step = max(1, _BLOCK // max(1, width))
+  return (slice(start, start + step) for start in range(0, count, step))
 
 
 def _curvature(p: np.ndarray) -> np.ndarray:
@@ -111,7 +117,7 @@ def _factor(features: np.ndarray, curvature: np.ndarray, strength: float) -> np.
   """(D, D) float32, lower: the Cholesky factor of X^T diag(curvature) X / N and the penalty."""
   count, dimensions = features.shape
   square = np.zeros((dimensions, dimensions), np.float32, order="F")
-  for part in _blocks(count, dimensions):
+  for part in blocks(count, dimensions):
     scaled = features[part] * np.sqrt(curvature[part, None] / count)
     square = blas.ssyrk(1, scaled.T, beta=1, c=square, lower=1, overwrite_c=1)
   # It decides how many steps are needed, and not where they lead: float32 and its rounding will do.
@@ -135,8 +141,3 @@ def _solve(factor: np.ndarray, values: np.ndarray, *, transposed: bool) -> np.nd
 
 def _packed(weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
   return np.concatenate([weights, bias[None]]).astype(np.float64).ravel()
-
-
-def _blocks(count: int, width: int) -> Iterator[slice]:
-  step = max(1, _BLOCK // max(1, width))
-  return (slice(start, start + step) for start in range(0, count, step))

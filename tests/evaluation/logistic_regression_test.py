@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sbae_tf.evaluation import logistic_regression, softmax_regression
+from sbae_tf.evaluation import softmax_regression
 from sbae_tf.evaluation.logistic_regression import fit_logistic, top_k_accuracy
 
 
@@ -25,8 +25,7 @@ def _blobs(count: int, *, classes: int, dimensions: int, seed: int = 0):
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_minimum(monkeypatch, classes, dimensions):
   monkeypatch.setattr(softmax_regression, "_TOLERANCE", 1e-10)
-  for module in (logistic_regression, softmax_regression):
-    monkeypatch.setattr(module, "_BLOCK", 640)  # Several blocks.
+  monkeypatch.setattr(softmax_regression, "_BLOCK", 640)  # Several blocks.
   features, labels = _blobs(300, classes=classes, dimensions=dimensions)
   found = fit_logistic(features, labels, strengths=[0.01], seed=0)
   assert found.validation_accuracy is None and found.strength == 0.01
