@@ -20,7 +20,7 @@ _LAYERS = (
   ),
   (
     *("color", "command_line", "data", "backbones", "initialization", "optimizers", "schedules"),
-    *("model_card", "preset_families"),
+    *("model_card", "preset_families", "writing"),
   ),
   (
     *("aggregation", "embedding_formats", "encoded_images", "export_request"),
