@@ -37,7 +37,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sbae_tf.command_line import USAGE_ERROR, Parser, UsageError
-from sbae_tf.config import Component
 from sbae_tf.interrupts import Interrupts
 from tools.benchmarks.contestant import ROOT
 from tools.reproduction import cells, filling, pages, smoke
@@ -46,7 +45,6 @@ from tools.reproduction.methods import Change, Lineup, lineup, parse_denoising
 from tools.reproduction.records import Records
 
 _OUT = "tools/results/reproduction"
-_DIMENSIONS = 9000  # The protocol's default, and the CVPR paper's.
 
 
 def _numbers(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
@@ -100,16 +98,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     "'resnet18_*: --epochs=6'; may be given several times",
   )
   add(
-    "--dimensions",
-    type=int,
-    default=_DIMENSIONS,
-    help="of the linear probe, to about which maps are resized; fewer are faster; default: "
-    "%(default)s",
-  )
-  add(
-    "--layers",
-    default="",
-    help="that the linear probe measures, with ',' between them; fewer are faster; default: all",
+    "--protocol",
+    metavar="'NAME(OPTION=VALUE, ...)'",
+    action="append",
+    default=[],
+    help="other options of a protocol that measures, beside those that the tables give it: "
+    "'linear_probe(dimensions=2304)' or 'few_shot(draws=2)' is sooner done; may be given several "
+    "times",
   )
   add(
     "--calibration_steps",
@@ -131,7 +126,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   flags = parser.parse_args(arguments)
   if flags.epochs < 0:
     raise UsageError(f"Expected --epochs of 0 or more. Received: {flags.epochs}")
-  for name in ("jobs", "calibration_steps", "dimensions"):
+  for name in ("jobs", "calibration_steps"):
     if getattr(flags, name) < 1:
       raise UsageError(f"Expected --{name} of 1 or more. Received: {getattr(flags, name)}")
   if not set(flags.tables) <= set(cells.TABLES):
@@ -143,25 +138,17 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   return flags
 
 
-def _probe(flags: argparse.Namespace) -> str:
-  """The linear probe, with the options that are not its defaults."""
-  options: dict[str, Any] = {}
-  if flags.dimensions != _DIMENSIONS:
-    options["dimensions"] = flags.dimensions
-  if flags.layers:
-    options["layers"] = flags.layers
-  return str(Component("linear_probe", options))
-
-
 def _cells(flags: argparse.Namespace, methods: Lineup) -> list[Cell]:
-  probe = {"linear_probe": _probe(flags)}
+  protocols, timed = cells.PROTOCOLS, cells.TIMED_PROTOCOLS
+  if flags.smoke:
+    protocols = timed = smoke.PROTOCOLS
   found = cells.of_tables(
     flags.tables,
     methods,
     seeds=flags.seeds,
     minutes=flags.minutes,
-    protocols={**(smoke.PROTOCOLS if flags.smoke else cells.PROTOCOLS), **probe},
-    timed_protocols={**(smoke.PROTOCOLS if flags.smoke else cells.TIMED_PROTOCOLS), **probe},
+    protocols=cells.with_options(protocols, flags.protocol),
+    timed_protocols=cells.with_options(timed, flags.protocol),
   )
   found = cells.matching(found, flags.only.split(",") if flags.only else [])
   for cell in found:

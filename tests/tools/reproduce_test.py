@@ -50,7 +50,10 @@ def _main(tmp_path, *arguments: str) -> int:
     (["--minutes=0"], "--minutes"),
     (["--minutes=-1"], "--minutes"),
     (["--jobs=0"], "--jobs"),
-    (["--dimensions=0"], "--dimensions"),
+    (["--protocol=no_such(k=1)"], "--protocol='no_such(k=1)'"),
+    (["--protocol=held_out"], "--protocol='held_out'"),
+    (["--protocol=few_shot(drawings=1)"], "drawings"),
+    (["--protocol=few_shot(draws=many)"], "draws"),
     (["--denoising=blur:0.1"], "--denoising"),
     (["--change=*"], "--change"),
     (["--change=*: --no_such_flag=1"], "no_such_flag"),
@@ -93,7 +96,7 @@ def test_a_damaged_file_is_told(tmp_path, capsys):
 
 def test_a_dry_run_lists_cells_and_changes_nothing(data, tmp_path, capsys):
   arguments = ("--tables=3", "--seeds=0,4", "--epochs=2", "--only=l_to_ab,random", "--dry_run")
-  arguments += ("--dimensions=500", "--layers=conv3,conv4")
+  arguments += ("--protocol=linear_probe(dimensions=500, layers='conv3,conv4')",)
   assert _main(tmp_path, f"--data={data}", f"--runs={tmp_path}/runs", *arguments) == 0
   lines = capsys.readouterr().out.splitlines()
   commands = [line.split()[1:] for line in lines if "sbae_tf.pretrain" in line]

@@ -8,7 +8,7 @@ import pathlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from sbae_tf import flags
+from sbae_tf import flags, plugins
 from sbae_tf.config import Component, PretrainConfig
 from tools.reproduction.methods import Lineup, Method
 
@@ -144,6 +144,28 @@ class Cell:
 def protocol_name(protocol: str) -> str:
   """The name of a protocol with options."""
   return Component.parse(protocol).name
+
+
+def with_options(protocols: Mapping[str, str], changes: Iterable[str]) -> dict[str, str]:
+  """The same protocols with other options.
+
+  Args:
+    protocols: a protocol's name to its text.
+    changes: texts such as `few_shot(draws=2)`, whose options replace those of the same name.
+
+  Raises:
+    ValueError: a change is of no such protocol, or has an option that it does not.
+  """
+  changed = {name: Component.parse(text) for name, text in protocols.items()}
+  for text in changes:
+    change = Component.parse(text)
+    if change.name not in changed or change.name == HELD_OUT:
+      known = ", ".join(name for name in protocols if name != HELD_OUT)
+      raise ValueError(f"Unknown protocol in --protocol='{text}'. Known: {known}.")
+    options = {**changed[change.name].options, **change.options}
+    plugins.find("protocol", change.name).check(options)
+    changed[change.name] = Component(change.name, options)
+  return {name: str(component) for name, component in changed.items()}
 
 
 def shown(arguments: Sequence[str]) -> str:

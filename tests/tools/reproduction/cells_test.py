@@ -94,6 +94,15 @@ def test_a_seed_comes_before_the_next_and_timed_cells_last(wanted):
   assert len(timed) == 3 * 3 * len(MINUTES)
 
 
+def test_options_of_protocols_are_changed_beside_those_that_tables_give():
+  changes = ["few_shot(draws=2)", "few_shot(steps=9, draws=3)", "linear_probe(dimensions=99)"]
+  changed = cells.with_options(cells.TIMED_PROTOCOLS, changes)
+  assert changed["few_shot"] == "few_shot(labels='16,64', draws=3, steps=9)"
+  assert changed["linear_probe"] == "linear_probe(dimensions=99)"
+  rest = set(cells.PROTOCOLS) - {"few_shot", "linear_probe"}
+  assert all(changed[name] == cells.PROTOCOLS[name] for name in rest)
+
+
 def test_a_default_preset_of_another_name_stands_beside_the_reports(monkeypatch):
   from tools.reproduction import methods as methods_lib
 
