@@ -137,23 +137,19 @@ def _timed(
   rows = tables.timed_groups(records, methods, hardware, minutes)
   labels = tables.shown_labels([group for _, _, group in rows])
   probe_file, few_file = tables.timed_pictures(number)
-  few: dict[str, Value] = {
-    ", frozen": spread.few_shot("frozen", labels),
-    ", fine-tuned": spread.few_shot("finetuned", labels),
-  }
-  ways: tuple[tuple[str, str, str, dict[str, Value]], ...] = (
-    (probe_file, "Linear probe", "linear_probe", {"": spread.top1}),
-    (few_file, f"{labels} labels a class", "few_shot", few),
+  few = f"{labels} labels a class, frozen"
+  ways: tuple[tuple[str, str, str, Value], ...] = (
+    (probe_file, "Linear probe", "linear_probe", spread.top1),
+    (few_file, few, "few_shot", spread.few_shot("frozen", labels)),
   )
-  for file, what, protocol, values in ways:
+  for file, what, protocol, value in ways:
     lines = []
     for place, method in enumerate(timed_methods(methods)):
       # Each begins with random weights: what no minute gives.
       groups = [g for title, wanted, g in rows if title == method.title or wanted == 0]
       if any(group.records for group in groups[1:]):
-        for end, value in values.items():
-          points = _points((_trained_minutes(g), g.spread(protocol, value)) for g in groups)
-          lines.append(_Line(f"{method.title}{end}", place, "tuned" in end, points))
+        points = _points((_trained_minutes(g), g.spread(protocol, value)) for g in groups)
+        lines.append(_Line(method.title, place, False, points))
     title = f"{what} against training time, {IMAGENETTE}, on\n{hardware}"
     yield _Plot(file, title, "training (minutes of the steps)", lines)
 

@@ -226,7 +226,7 @@ def table4(records: Sequence[Record], methods: Lineup, minutes: Sequence[float])
       (
         *("pretraining", "minutes wanted", "minutes of the steps", "steps"),
         *("minutes of pretraining", "probe, top-1", "layer"),
-        *(f"{labels} labels a class, frozen", "fine-tuned", *_SOURCES_HEAD),
+        *(f"{labels} labels a class, frozen", *_SOURCES_HEAD),
       ),
       [_row4(page, title, wanted, group, labels) for title, wanted, group in groups],
     )
@@ -266,6 +266,5 @@ def _row4(page: Page, title: str, wanted: float, group: Group, labels: int) -> l
     percent(group.spread("linear_probe", spread.top1)),
     ", ".join(sorted({record.values["best_layer"] for record in probe.values()})),
     percent(group.spread("few_shot", spread.few_shot("frozen", labels))),
-    percent(group.spread("few_shot", spread.few_shot("finetuned", labels))),
     *(machines, commands),
   ]

@@ -71,7 +71,7 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
   (layers,) = (c for c in wanted if c.name == f"{IMAGENETTE}/l_to_ab/seed0")
   assert set(layers.protocols) == {"linear_probe", "finetune"}
   (timed,) = (c for c in wanted if c.name == f"{IMAGENETTE}/simclr_10min/seed0")
-  assert timed.protocols == ("linear_probe", "few_shot(labels='16,64')")
+  assert timed.protocols == ("linear_probe", "few_shot(labels='16,64', finetune=False)")
   assert {cell.method.minutes for cell in wanted if cell.dataset == CALTECH} == {None}
   only3 = cells.of_tables([3], methods, seeds=(0,), minutes=MINUTES)
   assert [cell.method.name for cell in only3] == [
@@ -97,7 +97,7 @@ def test_a_seed_comes_before_the_next_and_timed_cells_last(wanted):
 def test_options_of_protocols_are_changed_beside_those_that_tables_give():
   changes = ["few_shot(draws=2)", "few_shot(steps=9, draws=3)", "linear_probe(dimensions=99)"]
   changed = cells.with_options(cells.TIMED_PROTOCOLS, changes)
-  assert changed["few_shot"] == "few_shot(labels='16,64', draws=3, steps=9)"
+  assert changed["few_shot"] == "few_shot(labels='16,64', finetune=False, draws=3, steps=9)"
   assert changed["linear_probe"] == "linear_probe(dimensions=99)"
   rest = set(cells.PROTOCOLS) - {"few_shot", "linear_probe"}
   assert all(changed[name] == cells.PROTOCOLS[name] for name in rest)
