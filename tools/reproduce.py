@@ -79,8 +79,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   add(
     "--minutes",
     type=_numbers(float),
-    default=(1.0, 3.0, 10.0),
-    help="of table 4, each a run of its own; default: 1,3,10",
+    default=(0.0, 1.0, 3.0, 10.0),
+    help="of table 4, each a run of its own, 0 of nothing trained; default: 0,1,3,10",
   )
   add(
     "--denoising",
@@ -131,8 +131,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
       raise UsageError(f"Expected --{name} of 1 or more. Received: {getattr(flags, name)}")
   if not set(flags.tables) <= set(cells.TABLES):
     raise UsageError(f"Expected --tables of 1 to 6. Received: {flags.tables}")
-  if 0 in flags.minutes:
-    raise UsageError("Expected --minutes above 0. Received: 0")
   if not flags.report_only and (flags.data is None or flags.runs is None):
     raise UsageError("Expected --data=FOLDER and --runs=FOLDER, or --report_only. See --help")
   return flags

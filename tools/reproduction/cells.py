@@ -234,17 +234,14 @@ def _rows(
     few = (methods.ours, methods.random, methods.denoising[0], methods.simclr)
     return [(IMAGENETTE, method, ("few_shot",)) for method in few]
   if table == 3:
-    compared = (*layer_methods(methods), *methods.family)
+    compared = (*layer_methods(methods), methods.ours.timed(0), *methods.family)
     return [(IMAGENETTE, method, ("linear_probe",)) for method in compared]
   if table == 5:
     return [(IMAGENETTE, methods.ours, ("segmentation",))]
   if table == 6:
     return [(RGBD, method, (HELD_OUT,)) for method in (methods.depth_random, methods.depth)]
   names = ("linear_probe", "few_shot")
-  return [
-    (IMAGENETTE, methods.random, names),  # What no minute gives.
-    *((IMAGENETTE, m.timed(t), names) for t in minutes for m in timed_methods(methods)),
-  ]
+  return [(IMAGENETTE, m.timed(t), names) for t in minutes for m in timed_methods(methods)]
 
 
 def layer_methods(methods: Lineup) -> tuple[Method, ...]:

@@ -55,7 +55,7 @@ def plan(todo: Todo, wanted: int, records: Records, places: Places) -> str:
 
 def _steps(cell: Cell) -> str:
   minutes = cell.method.minutes
-  return "" if minutes is None else f"  # and --steps: as many as {minutes:g} min are"
+  return f"  # and --steps: as many as {minutes:g} min are" if minutes else ""
 
 
 def _time(seconds: float) -> str:

@@ -50,8 +50,10 @@ def differences(
   ours = spread.group(records, IMAGENETTE, OURS)
   found = []
   best = best_denoising(records, methods)
+  untrained = methods.ours.timed(0)
   for than, name, aim in (
     (methods.random.title, methods.random.name, _RANDOM_AIM),
+    (untrained.title, untrained.name, None),
     (best[1], best[0], _DENOISING_AIM),
     (methods.l_to_ab.title, methods.l_to_ab.name, "above 0"),
     (methods.ab_to_l.title, methods.ab_to_l.name, "above 0"),
@@ -105,7 +107,7 @@ def _timed(
   found = []
   for hardware in tables.timed_hardware(records) or [""]:
     where = f", {hardware}" if hardware else ""
-    for wanted in tables.timed_minutes(records, hardware, minutes):
+    for wanted in filter(None, tables.timed_minutes(records, hardware, minutes)):
       ours, simclr, noise = (
         spread.group(records, IMAGENETTE, timed_name(name, wanted), hardware=hardware)
         for name in (OURS, methods.simclr.name, denoising.name)

@@ -61,7 +61,7 @@ class Method:
     title: what tables call it.
     flags: of `sbae_tf.pretrain`, without photographs, seed and folder.
     rate: photographs a second, about; 0 where it does not train.
-    minutes: that it trains for; None where flags say how long.
+    minutes: that it trains for, 0 for its initial weights; None where flags say how long.
   """
 
   name: str
@@ -73,8 +73,11 @@ class Method:
   def timed(self, minutes: float) -> Method:
     """The same, trained for so many minutes: without flags that say how long."""
     flags = tuple(flag for flag in self.flags if _flag_name(flag) not in _LENGTHS)
+    title = self.title
+    if not minutes:
+      flags, title = (*flags, "--epochs=0"), f"{title}, nothing trained"
     name = timed_name(self.name, minutes)
-    return dataclasses.replace(self, name=name, flags=flags, minutes=minutes)
+    return dataclasses.replace(self, name=name, title=title, flags=flags, minutes=minutes)
 
   def with_flags(self, flags: Sequence[str]) -> Method:
     """The same with further flags, which replace those of the same name.

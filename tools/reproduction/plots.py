@@ -145,11 +145,9 @@ def _timed(
   for file, what, protocol, value in ways:
     lines = []
     for place, method in enumerate(timed_methods(methods)):
-      # Each begins with random weights: what no minute gives.
-      groups = [g for title, wanted, g in rows if title == method.title or wanted == 0]
-      if any(group.records for group in groups[1:]):
-        points = _points((_trained_minutes(g), g.spread(protocol, value)) for g in groups)
-        lines.append(_Line(method.title, place, False, points))
+      groups = [group for title, _, group in rows if title == method.title]
+      points = _points((_trained_minutes(g), g.spread(protocol, value)) for g in groups)
+      lines.append(_Line(method.title, place, False, points))
     title = f"{what} against training time, {IMAGENETTE}, on\n{hardware}"
     yield _Plot(file, title, "training (minutes of the steps)", lines)
 

@@ -75,12 +75,17 @@ def table1(records: Sequence[Record], methods: Lineup) -> Page:
 def table1_methods(
   records: Sequence[Record], methods: Lineup, dataset: str
 ) -> list[tuple[str, str]]:
-  """Names and titles: those of the lineup, then what else was measured on the data set."""
+  """Names and titles: those of the lineup, then what else was measured on the data set.
+
+  But for the family, which has a table of its own.
+  """
   wanted = [methods.ours, *methods.reports, *methods.denoising]
   if dataset == IMAGENETTE:
     wanted += [methods.autoencoder, methods.l_to_ab, methods.ab_to_l, methods.simclr]
   wanted += [methods.random, methods.random_resnet18, methods.alexnet]
-  return _with_others(wanted, records, dataset, ("linear_probe", "finetune"))
+  family = {method.name for method in methods.family}
+  others = [record for record in records if record.method not in family]
+  return _with_others(wanted, others, dataset, ("linear_probe", "finetune"))
 
 
 def _with_others(
@@ -172,7 +177,7 @@ def table3(records: Sequence[Record], methods: Lineup) -> Page:
     _HOW,
   )
   rows = []
-  for method in (*layer_methods(methods), *methods.family):
+  for method in (*layer_methods(methods), methods.ours.timed(0), *methods.family):
     group = spread.group(records, IMAGENETTE, method.name)
     commands, machines = page.sources(group, "linear_probe")
     accuracies = [
@@ -213,9 +218,9 @@ def table4(records: Sequence[Record], methods: Lineup, minutes: Sequence[float])
   page = Page(
     f"Table 4: equal wall-clock, {IMAGENETTE}",
     "The same backbone is trained for the same minutes by each method, each budget by a run of its "
-    "own with its whole schedule. How many steps fit is told by a short run of the same command "
-    "before; compilation, held-out losses and checkpoints do not count. What the steps really took "
-    "stands beside.",
+    "own with its whole schedule; 0 minutes are its initial weights. How many steps fit is told by "
+    "a short run of the same command before; compilation, held-out losses and checkpoints do not "
+    "count. What the steps really took stands beside.",
     _HOW,
   )
   for number, hardware in enumerate(timed_hardware(records) or ["no machine yet"], start=1):
@@ -245,8 +250,8 @@ def timed_pictures(number: int) -> tuple[str, str]:
 def timed_groups(
   records: Sequence[Record], methods: Lineup, hardware: str, minutes: Sequence[float]
 ) -> list[tuple[str, float, Group]]:
-  """Title, minutes and records of each row of a machine's table; random weights first."""
-  rows = [(methods.random.title, 0.0, spread.group(records, IMAGENETTE, RANDOM))]
+  """Title, minutes and records of each row of a machine's table."""
+  rows = []
   for method in timed_methods(methods):
     for wanted in timed_minutes(records, hardware, minutes):
       name = timed_name(method.name, wanted)

@@ -74,7 +74,7 @@ def work(cell: Cell, protocols: tuple[str, ...], bench: Bench) -> Work:
   log = folder.with_name(f"{folder.name}.log.txt")
   clock = clocks.Clock(folder.with_name(f"{folder.name}.times.json"), log)
   steps = None
-  if cell.method.minutes is not None:
+  if cell.method.minutes:
     steps = yield from calibration.steps(cell, bench.places, bench.calibration_steps, bench.say)
   command = Command(cell.pretrain(bench.places, steps=steps), log)
   config = flags.parse(command.arguments[2:])[0]

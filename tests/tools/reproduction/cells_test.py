@@ -22,7 +22,7 @@ from tools.reproduction.cells import (
 )
 from tools.reproduction.methods import lineup, parse_denoising
 
-MINUTES = (1.0, 10.0)
+MINUTES = (0.0, 1.0, 10.0)
 
 
 @pytest.fixture(name="wanted")
@@ -75,8 +75,10 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
   assert {cell.method.minutes for cell in wanted if cell.dataset == CALTECH} == {None}
   only3 = cells.of_tables([3], methods, seeds=(0,), minutes=MINUTES)
   assert [cell.method.name for cell in only3] == [
-    *(presets.DEFAULT, "l_to_ab", "ab_to_l", "autoencoder_lab", "random"),
+    presets.DEFAULT,
+    *("l_to_ab", "ab_to_l", "autoencoder_lab", "random"),
     *(method.name for method in methods.family),
+    methods.ours.timed(0).name,
   ]
   assert {method.name for method in methods.family} <= set(presets.PRESETS)
   (ours,) = (c for c in wanted if c.name == f"{IMAGENETTE}/{presets.DEFAULT}/seed0")
@@ -124,7 +126,7 @@ def test_some_cells_by_patterns(wanted):
   assert names(f"{CALTECH}/simplenet_r*") == {
     f"{CALTECH}/simplenet_{color}/seed{s}" for color in ("rgb", "rescaled_lab") for s in range(3)
   }
-  assert names("*/simclr_*/seed0") == {f"{IMAGENETTE}/simclr_{m}min/seed0" for m in (1, 10)}
+  assert names("*/simclr_*/seed0") == {f"{IMAGENETTE}/simclr_{m}min/seed0" for m in (0, 1, 10)}
   with pytest.raises(ValueError, match=r"--only=simplenet fits no cell.*simplenet_lab"):
     names("simplenet")
 

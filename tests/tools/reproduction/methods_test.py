@@ -44,6 +44,8 @@ def test_presets_may_say_how_long():
 def test_minutes_take_the_place_of_epochs():
   timed = Method("a", "A", ("--preset=a", "--epochs=24")).timed(0.5)
   assert (timed.name, timed.flags, timed.minutes) == ("a_0.5min", ("--preset=a",), 0.5)
+  none = Method("a", "A", ("--preset=a", "--steps=24")).timed(0)
+  assert (none.name, none.flags, none.minutes) == ("a_0min", ("--preset=a", "--epochs=0"), 0)
 
 
 def test_changes_are_for_the_methods_that_they_fit():
