@@ -3,7 +3,7 @@
 ```python
 import sbae_tf
 
-config = sbae_tf.preset("split_brain_96")
+config = sbae_tf.preset("split_brain_96_kmeans")
 result = sbae_tf.train(config, "runs/mine")
 encoder = sbae_tf.load_encoder("runs/mine/encoder")
 features = encoder(images)              # images (B, H, W, 3) uint8

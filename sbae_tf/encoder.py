@@ -19,7 +19,7 @@ class Encoder(tf.Module):
   """Photographs to features: a color space, then towers, then their aggregation.
 
   ```python
-  encoder = sbae_tf.load_encoder("runs/split_brain_96/encoder")
+  encoder = sbae_tf.load_encoder("runs/split_brain_96_kmeans/encoder")
   features = encoder(images)             # images (B, H, W, 3) uint8
   features["conv3"], features["embedding"]
   ```

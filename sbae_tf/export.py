@@ -123,7 +123,7 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
   """Reads back an encoder that `export_encoder` wrote.
 
   Args:
-    path: the SavedModel's folder, such as `runs/split_brain_96/encoder`.
+    path: the SavedModel's folder, such as `runs/split_brain_96_kmeans/encoder`.
 
   Returns:
     A live `Encoder` with the weights of the SavedModel: fine-tune it under any strategy.

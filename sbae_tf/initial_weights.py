@@ -37,7 +37,9 @@ class InitialWeights:
     try:
       self._initialization.check(encoder.towers)
     except ValueError as error:
-      raise ValueError(f"initialization '{component.name}': {error}") from error
+      raise ValueError(
+        f"initialization '{component.name}': {error} Initialization 'random' takes any backbone."
+      ) from error
 
   def set(self, images: Callable[[int], np.ndarray], agreement: Agreement) -> None:
     """Sets the encoder's weights; all workers make this call, and get those of the chief.

@@ -15,16 +15,16 @@ from sbae_tf.preset_families import (
 )
 from sbae_tf.preset_families.base import Preset as Preset
 
-DEFAULT = "split_brain_96"
+DEFAULT = "split_brain_96_kmeans"
 
 PRESETS = types.MappingProxyType(
   {
+    **initialized.PRESETS,
     **report.PRESETS,
     **split_brain.PRESETS,
     **baselines.PRESETS,
     **variants.PRESETS,
     **depth.PRESETS,
-    **initialized.PRESETS,
   }
 )
 

@@ -73,7 +73,10 @@ def photographs(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.mark.parametrize(
   ("arguments", "named"),
   [
-    ("--preset=nonesuch", "Unknown preset 'nonesuch'. Known: split_brain_96"),
+    (
+      "--preset=nonesuch",
+      "Unknown preset 'nonesuch'. Known: split_brain_96_kmeans",
+    ),
     ("--epoch=3", "'epoch'"),
     ("--backbone.name=nonesuch", "Unknown backbone 'nonesuch'. Known: alexnet"),
     ("--optimizer.momentum=0.5", "Unknown option 'momentum' of optimizer 'adam'"),

@@ -65,7 +65,7 @@ _OTHER = {
   "branches": ("L->a", (Branch(("L",), ("a",)),)),
   "backbone.name": ("resnet18", Component("resnet18")),
   "aggregation.name": ("sbae_tf.aggregation.concat", Component("sbae_tf.aggregation.concat")),
-  "initialization.name": ("kmeans", Component("kmeans")),
+  "initialization.name": ("random", Component("random")),
   "optimizer.name": ("sgd", Component("sgd")),
   "schedule.name": ("constant", Component("constant")),
   "learning_rate": ("1e-3", 0.001),
@@ -94,7 +94,7 @@ _OTHER = {
 def test_no_flags() -> None:
   config, workdir = flags.parse([])
   assert config == presets.preset(presets.DEFAULT)
-  assert workdir == pathlib.Path("runs/split_brain_96")
+  assert workdir == pathlib.Path("runs/split_brain_96_kmeans")
 
 
 def test_the_cases_are_all_fields() -> None:

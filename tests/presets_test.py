@@ -65,8 +65,8 @@ def test_the_paper_s_split_brain() -> None:
 
 
 def test_the_paper_s_losses_at_both_sizes() -> None:
-  """(reg,reg) is (cl,cl) but for the tasks; both are there by the recipe of the default, too."""
-  paper, ours = presets.preset("split_brain"), presets.preset(presets.DEFAULT)
+  """(reg,reg) is (cl,cl) but for the tasks; both are there by the recipe of split_brain_96, too."""
+  paper, ours = presets.preset("split_brain"), presets.preset("split_brain_96")
   regression = presets.preset("split_brain_regression")
   assert [branch.task.name for branch in regression.branches] == ["regression"] * 2
   assert dataclasses.replace(regression, branches=paper.branches) == paper
@@ -92,10 +92,10 @@ def test_noise_and_amount_are_flags() -> None:
   assert branch.task.options == {"noise": "gaussian", "amount": 0.5}
 
 
-def test_the_random_baseline_is_the_default_untrained() -> None:
+def test_the_random_baseline_is_split_brain_96_untrained() -> None:
   config = presets.preset("random")
-  default = presets.preset(presets.DEFAULT)
-  assert dataclasses.replace(config, epochs=default.epochs) == default
+  trained = presets.preset("split_brain_96")
+  assert dataclasses.replace(config, epochs=trained.epochs) == trained
   assert (config.epochs, config.steps) == (0, 0)
 
 

@@ -30,13 +30,13 @@ def _heldout(workdir) -> list[dict[str, float]]:
 def test_the_default_command_trains_and_then_says_that_it_is_complete(tmp_path):
   result = _pretrain("--strategy=mirrored", "--epochs=12", cwd=tmp_path)
   assert result.returncode == 0, result.stderr
-  workdir = tmp_path / "runs" / "split_brain_96"
+  workdir = tmp_path / "runs" / "split_brain_96_kmeans"
   heldout = _heldout(workdir)
   assert len(heldout) == 12
   # A head that knows nothing pays log 100 = 4.6 nats a pixel for either branch.
   assert heldout[-1]["heldout/L->ab"] < 0.75 * math.log(100)
   assert heldout[-1]["heldout/ab->L"] < 0.95 * math.log(100)
-  assert "runs/split_brain_96/encoder" in result.stdout and "Try next:" in result.stdout
+  assert "runs/split_brain_96_kmeans/encoder" in result.stdout and "Try next:" in result.stdout
   features = tf.saved_model.load(str(workdir / "encoder"))(tf.zeros((1, 96, 96, 3), tf.uint8))
   assert features["conv5"].shape == (1, 12, 12, 192)
   again = _pretrain("--strategy=mirrored", "--epochs=12", cwd=tmp_path)
@@ -46,7 +46,7 @@ def test_the_default_command_trains_and_then_says_that_it_is_complete(tmp_path):
 @pytest.mark.parametrize(
   ("preset", "part"),
   [
-    ("split_brain_96", 0.9),
+    ("split_brain_96_kmeans", 0.9),
     ("simplenet_lab", 0.9),
     # Where a bin means another color in every photograph, less can be told in 60 steps.
     ("simplenet_rescaled_lab", 0.97),

@@ -1,6 +1,6 @@
 """Draws a run's losses and tells it in a line of a table.
 
-`python -m tools.plot_run runs/split_brain_96 --out=loss.png`
+`python -m tools.plot_run runs/split_brain_96_kmeans --out=loss.png`
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from sbae_tf.preset_families.base import RECIPE, TABLE_3, Preset, command
 
 PRESETS = {
   "split_brain_96_kmeans": Preset(
-    summary="split_brain_96 with k-means of patches as initial filters; --epochs=0: these alone.",
+    summary="The default: split_brain_96, but from filters that are k-means of patches.",
     paper=(
       "Krähenbühl, Doersch, Donahue, Darrell, ICLR 2016 (arXiv:1511.06856): its k-means "
       "initialization, before split_brain_96's training."

@@ -1,4 +1,4 @@
-"""The NYU report's, and the default in its size."""
+"""The NYU report's, and one in its size by a recipe of our own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _RGB = (Branch(("R",), ("G", "B")), Branch(("G", "B"), ("R",)))
 
 PRESETS = {
   "split_brain_96": Preset(
-    summary="SimpleNet, Lab, trained by the recipe that measured best here. The default.",
+    summary="SimpleNet, Lab, trained by a recipe of our own, from random weights.",
     paper=(
       f"{CVPR}, in the size of {REPORT}: simplenet_lab's model. Learning rate, schedule, crops "
       "and epochs are ours."

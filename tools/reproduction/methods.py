@@ -22,6 +22,7 @@ _SIMPLENET, _RESNET18, _ALEXNET = 220.0, 35.0, 60.0
 _RESNET18_FLAG = "--backbone.name=resnet18"
 # The CVPR paper's family: presets, and what tables call them.
 _FAMILY = {
+  "split_brain_96": "split-brain, random initial weights, as all below",
   "split_brain_96_gamut": "split-brain, 313 bins in gamut and 50 of L",
   "split_brain_96_soft": "split-brain, 313 bins, soft targets",
   "split_brain_96_rebalanced": "split-brain, 313 bins, soft targets, rebalanced",
@@ -38,7 +39,6 @@ _FAMILY = {
   "three_towers_lab_wide": "three towers of Lab, each as large as one of two",
   "three_towers_rgb": "three towers of RGB, together as large as two",
   "three_towers_rgb_wide": "three towers of RGB, each as large as one of two",
-  "split_brain_96_kmeans": "split-brain, k-means initialization",
 }
 
 # Of the few photographs with depth, one has none that fits it.

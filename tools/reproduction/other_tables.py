@@ -10,7 +10,7 @@ from tools.reproduction.methods import Lineup
 from tools.reproduction.page import MISSING, Page
 from tools.reproduction.records import Record
 from tools.reproduction.spread import Spread, Value
-from tools.reproduction.tables import percent
+from tools.reproduction.tables import percent, with_others
 
 _SEGMENTATION = "segmentation"
 _WAYS = {"given_weights": "{}", "random_weights": "the same network, random weights"}
@@ -26,20 +26,21 @@ def table5(records: Sequence[Record], methods: Lineup) -> Page:
     "Numbers are percent: mean ± standard deviation over seeds of this training, their number in "
     "parentheses. A seed decides the head's weights, windows, order, and the random weights.",
   )
-  group = spread.group(records, IMAGENETTE, methods.ours.name)
-  commands, machines = page.sources(group, _SEGMENTATION)
-  minutes = group.spread(_SEGMENTATION, lambda record: record.evaluation_seconds)
   rows = []
-  for way, title in _WAYS.items():
-    found = [_runs(group.by_protocol.get(_SEGMENTATION, {}).values(), way, m) for m in _MEASURES]
-    rows.append(
-      [
-        title.format(methods.ours.title),
-        *map(percent, found),
-        MISSING if minutes is None else minutes.text(1 / 60),
-        *(machines, commands),
-      ]
-    )
+  for name, title in with_others([methods.ours], records, IMAGENETTE, (_SEGMENTATION,)):
+    group = spread.group(records, IMAGENETTE, name)
+    commands, machines = page.sources(group, _SEGMENTATION)
+    minutes = group.spread(_SEGMENTATION, lambda record: record.evaluation_seconds)
+    for way, words in _WAYS.items():
+      found = [_runs(group.by_protocol.get(_SEGMENTATION, {}).values(), way, m) for m in _MEASURES]
+      rows.append(
+        [
+          words.format(title),
+          *map(percent, found),
+          MISSING if minutes is None else minutes.text(1 / 60),
+          *(machines, commands),
+        ]
+      )
   page.add_table(("weights", *_MEASURES, "minutes of both", "machine", "commands"), rows)
   return page
 

@@ -85,13 +85,20 @@ def table1_methods(
   wanted += [methods.random, methods.random_resnet18, methods.alexnet]
   family = {method.name for method in methods.family}
   others = [record for record in records if record.method not in family]
-  return _with_others(wanted, others, dataset, ("linear_probe", "finetune"))
+  return with_others(wanted, others, dataset, ("linear_probe", "finetune"))
 
 
-def _with_others(
+def with_others(
   wanted: Sequence[Method], records: Sequence[Record], dataset: str, protocols: Sequence[str]
 ) -> list[tuple[str, str]]:
-  """Names and titles of methods, and of those that only records know."""
+  """Names and titles of methods, and of those that only records know.
+
+  Args:
+    wanted: the methods.
+    records: from the oldest to the newest.
+    dataset: that they were pretrained on.
+    protocols: one of which measured the others.
+  """
   found = {method.name: method.title for method in wanted}
   for record in records:
     if record.dataset == dataset and record.minutes is None and record.protocol_name in protocols:
@@ -122,7 +129,7 @@ def few_shot_rows(records: Sequence[Record], methods: Lineup) -> list[tuple[str,
   """What the table of few labels has: titles, groups, and `frozen` or `finetuned`."""
   wanted = (methods.ours, methods.random, methods.denoising[0], methods.simclr)
   rows = []
-  for name, title in _with_others(wanted, records, IMAGENETTE, ("few_shot",)):
+  for name, title in with_others(wanted, records, IMAGENETTE, ("few_shot",)):
     group = spread.group(records, IMAGENETTE, name)
     rows.append((f"{title}, frozen", group, "frozen"))
     tuned = "supervised from scratch" if name == RANDOM else f"{title}, fine-tuned"
