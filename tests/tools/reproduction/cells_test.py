@@ -68,7 +68,7 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
   assert len(set(names)) == len(names)
   (random,) = (cell for cell in wanted if cell.name == f"{IMAGENETTE}/random/seed1")
   assert set(random.protocols) == {"linear_probe", "finetune", "few_shot"}
-  (layers,) = (c for c in wanted if c.name == f"{IMAGENETTE}/l_to_ab/seed0")
+  (layers,) = (c for c in wanted if c.name == f"{IMAGENETTE}/l_to_ab_kmeans/seed0")
   assert set(layers.protocols) == {"linear_probe", "finetune"}
   (timed,) = (c for c in wanted if c.name == f"{IMAGENETTE}/simclr_10min/seed0")
   assert timed.protocols == ("linear_probe", "few_shot(labels='16,64', finetune=False)")
@@ -76,7 +76,7 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
   only3 = cells.of_tables([3], methods, seeds=(0,), minutes=MINUTES)
   assert [cell.method.name for cell in only3] == [
     presets.DEFAULT,
-    *("l_to_ab", "ab_to_l", "autoencoder_lab", "random"),
+    *("l_to_ab_kmeans", "ab_to_l_kmeans", "autoencoder_kmeans", "random"),
     *(method.name for method in methods.family),
     methods.ours.timed(0).name,
   ]

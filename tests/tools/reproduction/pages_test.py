@@ -70,17 +70,17 @@ def test_methods_that_only_records_know_have_a_row(record, methods):
 
 
 def test_commands_are_of_the_first_seed_and_what_measures_is_told_once(probe, methods):
-  records = [probe(name, 0.5, seed) for name in ("random", "l_to_ab") for seed in (1, 0)]
+  records = [probe(name, 0.5, seed) for name in ("random", "autoencoder_lab") for seed in (1, 0)]
   page = tables.table3(records, methods).markdown(())
   assert page.count("python -m pretrain") == 2
-  assert "# 2: seeds 0, 1\npython -m pretrain --seed=0 --data=DATA/imagenette96/train " in page
+  assert "# 1: seeds 0, 1\npython -m pretrain --seed=0 --data=DATA/imagenette96/train " in page
   assert "RUNS/imagenette96/random/seed0/x" in page
   assert page.count("python -m evaluate") == 1
   assert (
     "# after each\npython -m evaluate --seed=SEED --data=DATA/DATASET/train --workdir=RUN/x" in page
   )
-  other = tables.table3([*records[:2], probe("l_to_ab", 0.5, commands=("a", "b"))], methods)
-  assert "# after 1\nb\n" in other.markdown(()) and "# after 2\n" in other.markdown(())
+  other = tables.table3([*records[:2], probe("autoencoder_lab", 0.5, commands=("a", "b"))], methods)
+  assert "# after 2\nb\n" in other.markdown(()) and "# after 1\n" in other.markdown(())
 
 
 def test_machines_have_letters(probe, methods):
@@ -88,7 +88,7 @@ def test_machines_have_letters(probe, methods):
     probe("random", 0.5),
     probe("random", 0.5, 2, revision="5e6f7a8"),
     probe("random", 0.5, 1, machine="another"),
-    probe("ab_to_l", 0.5, machine="another", date="2026-01-05"),
+    probe(methods.ab_to_l.name, 0.5, machine="another", date="2026-01-05"),
   ]
   page = tables.table3(records, methods).markdown(())
   assert _row(page, methods.random.title)[-2:] == ["A, B", "2"]
