@@ -41,7 +41,8 @@ ALL_CHANNELS = Component("simplenet", {"width": 2.0})
 # five times as long; less: larger crops. Bins of another number, soft targets, bins over each
 # image's own range of a and b, noise on the input, a hidden layer in the head and weight decay made
 # no difference beyond that between two seeds. Group normalization was worse. Wider towers are
-# better, and slower.
+# better, and slower. More than any of it: initial filters that are k-means of patches, which the
+# default preset adds; see tools/results/recipe.md.
 RECIPE = PretrainConfig(
   data=DataConfig(crop_area=(0.5, 1.0)),
   schedule=Component("cosine", {"warmup_epochs": 1.0}),

@@ -12,7 +12,7 @@ from sbae_tf.preset_families.base import ALL_CHANNELS, CVPR, RECIPE, TABLE_3, Pr
 def _variant(
   name: str, summary: str, paper: str, branches: str, **fields: Any
 ) -> tuple[str, Preset]:
-  """A variant of the CVPR paper's, trained by the recipe of the default preset; by name."""
+  """A variant of the CVPR paper's, trained by the recipe of split_brain_96; by name."""
   parsed = tuple(Branch.parse(text) for text in branches.split(";"))
   return name, Preset(
     summary=summary,
