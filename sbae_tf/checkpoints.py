@@ -19,7 +19,8 @@ import tensorflow as tf
 from absl import logging
 
 from sbae_tf import runtime
-from sbae_tf.run_folder import folder_aside, link_aside, remove_aside, write_aside, writing
+from sbae_tf.run_folder import folder_aside, link_aside, remove_aside, write_aside
+from sbae_tf.writing import writing
 
 STATE = "state"  # The prefix of TensorFlow's files.
 

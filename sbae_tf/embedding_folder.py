@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from sbae_tf import output_folder
-from sbae_tf.data.source import first_line
 from sbae_tf.embedding_formats import FORMATS, Rows, ShardWriter
 from sbae_tf.embedding_manifest import (
   MANIFEST,
@@ -22,8 +21,8 @@ from sbae_tf.embedding_manifest import (
   read_manifest,
   to_json,
 )
-from sbae_tf.failures import WriteError
 from sbae_tf.run_folder import write_aside
+from sbae_tf.writing import writing
 
 
 class EmbeddingFolder:
@@ -71,7 +70,7 @@ class EmbeddingFolder:
       output_folder.check_same(self.path, different, holds="embeddings")
       done = tuple(shard for shard in there.shards if self._is_whole(shard))
     self.manifest = dataclasses.replace(manifest, shards=done)
-    with _writing(file):
+    with writing(file, tf.errors.OpError):
       # Written anew from the manifest: an interrupted shard's photographs are tried again.
       self.skipped.unlink(missing_ok=True)
       self._write_manifest()
@@ -101,12 +100,12 @@ class EmbeddingFolder:
     aside = self.path / f".{suffix}.{os.getpid()}.aside"
     counted = None
     try:
-      with _writing(shown):
+      with writing(shown, tf.errors.OpError):
         aside.mkdir()
         writer = FORMATS[settings.format].open(str(aside), suffix, settings.layout)
         counted = _Counted(writer, shown)
       yield counted
-      with _writing(shown):
+      with writing(shown, tf.errors.OpError):
         counted.close()
         files = counted.files
         sizes = [(aside / name).stat().st_size for name in files.values()]
@@ -143,7 +142,7 @@ class _Counted:
     self.count = 0
 
   def write(self, rows: Rows) -> None:
-    with _writing(self._shown):
+    with writing(self._shown, tf.errors.OpError):
       self._writer.write(rows)
     self.count += len(rows)
 
@@ -151,21 +150,6 @@ class _Counted:
     if not self._closed:
       self._closed = True
       self._writer.close()
-
-
-@contextlib.contextmanager
-def _writing(path: pathlib.Path) -> Iterator[None]:
-  """Says in one line what could not be written in a block, and what to do."""
-  try:
-    yield
-  except (OSError, tf.errors.OpError) as error:
-    if isinstance(error, tf.errors.OpError):
-      reason = first_line(error)
-    else:
-      reason = error.strerror or str(error)
-    raise WriteError(
-      f"Cannot write {path}: {reason}. Make room or mend the disk; the same command then goes on."
-    ) from error
 
 
 def _sync(path: pathlib.Path) -> None:

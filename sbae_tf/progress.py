@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sbae_tf.run_folder import RunFolder, writing
+from sbae_tf.run_folder import RunFolder
+from sbae_tf.writing import writing
 
 
 class NonFiniteError(RuntimeError):

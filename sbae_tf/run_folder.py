@@ -11,7 +11,7 @@ from typing import Any
 
 from sbae_tf import config_json, output_folder
 from sbae_tf.config import PretrainConfig
-from sbae_tf.failures import WriteError
+from sbae_tf.writing import writing
 
 # `output_folder.ASIDE_GLOB` finds it.
 _ASIDE = ".{name}.{pid}.aside"
@@ -173,30 +173,6 @@ class RunFolder:
     """
     with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
       file.write(json.dumps(values) + "\n")
-
-
-@contextlib.contextmanager
-def writing(path: pathlib.Path, *errors: type[Exception]) -> Iterator[None]:
-  """Says in one line what could not be written in a block, and what to do.
-
-  Args:
-    path: what the block writes.
-    *errors: what it raises beside `OSError` where that fails.
-
-  Raises:
-    WriteError: it failed.
-  """
-  expected: tuple[type[Exception], ...] = (OSError, *errors)
-  try:
-    yield
-  except expected as error:
-    reason = getattr(error, "strerror", None) or str(error)
-    # TensorFlow's: {{node}} path; reason [Op:name]
-    reason = " ".join(reason.split()).partition(" [Op:")[0].rpartition("; ")[2]
-    raise WriteError(
-      f"Cannot write {path}: {reason}. Make room or mend the disk; the same command then resumes "
-      "from the last checkpoint."
-    ) from error
 
 
 def write_aside(path: pathlib.Path, content: bytes) -> None:

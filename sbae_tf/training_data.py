@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from sbae_tf.config import PretrainConfig
 from sbae_tf.data import pipeline
+from sbae_tf.data.shard import WHOLE, Shard
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.failures import WriteError
-from sbae_tf.run_folder import writing
+from sbae_tf.writing import writing
 
 _T = TypeVar("_T")
 
@@ -23,7 +24,7 @@ def training_dataset(
   config: PretrainConfig,
   source: Source,
   skipped: Skipped,
-  shard: pipeline.Shard = pipeline.WHOLE,
+  shard: Shard = WHOLE,
   *,
   first_step: int = 0,
 ) -> tf.data.Dataset:
@@ -59,7 +60,7 @@ def evaluation_dataset(
   config: PretrainConfig,
   source: Source,
   skipped: Skipped,
-  shard: pipeline.Shard = pipeline.WHOLE,
+  shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
   """Every photograph once, see `pipeline.evaluation_dataset`; arguments as above."""
   return pipeline.evaluation_dataset(

@@ -22,6 +22,7 @@ from sbae_tf.checkpoints import Checkpoints, Saved
 from sbae_tf.cluster import Worker
 from sbae_tf.config import PretrainConfig
 from sbae_tf.data import pipeline
+from sbae_tf.data.shard import Shard
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 from sbae_tf.export import export_encoder
@@ -31,8 +32,9 @@ from sbae_tf.interrupts import Interrupted, Interrupts
 from sbae_tf.model_card import Provenance
 from sbae_tf.online_probe import OnlineProbe
 from sbae_tf.progress import NonFiniteError, Progress
-from sbae_tf.run_folder import RunFolder, folder_aside, write_aside, writing
+from sbae_tf.run_folder import RunFolder, folder_aside, write_aside
 from sbae_tf.steps import Steps
+from sbae_tf.writing import writing
 
 _SHOWN = 10  # Photographs named in an error.
 _NO_CHECKPOINT = -1  # In the place of its step.
@@ -349,13 +351,13 @@ class Run:
       logging.info("Wrote a profile of steps %d to %d.", self._profiled_from, step)
       self._profiled_from = None
 
-  def _distribute(self, make: Callable[[pipeline.Shard], tf.data.Dataset]) -> tf.data.Dataset:
+  def _distribute(self, make: Callable[[Shard], tf.data.Dataset]) -> tf.data.Dataset:
     """Batches of the whole strategy, of what each worker makes of its own part."""
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
       workers = context.num_input_pipelines
       replicas = context.num_replicas_in_sync // workers
-      dataset = make(pipeline.Shard(context.input_pipeline_id, workers, replicas))
+      dataset = make(Shard(context.input_pipeline_id, workers, replicas))
       dataset = dataset.map(lambda example: example["image"])
       if self._steps.device_prepares:
         return dataset
@@ -364,13 +366,13 @@ class Run:
 
     return self._steps.strategy.distribute_datasets_from_function(of_worker)
 
-  def _heldout_part(self, shard: pipeline.Shard) -> tf.data.Dataset:
+  def _heldout_part(self, shard: Shard) -> tf.data.Dataset:
     return training_data.evaluation_dataset(self._config, self._heldout, self._skipped, shard)
 
   def _batches(self, done: int) -> Iterator[tf.Tensor]:
     """Batches from the step after `done` on, without end."""
 
-    def part(shard: pipeline.Shard) -> tf.data.Dataset:
+    def part(shard: Shard) -> tf.data.Dataset:
       return training_data.training_dataset(
         self._config, self._source, self._skipped, shard, first_step=done
       )

@@ -74,7 +74,7 @@ _MODULES = {
 _WITHOUT_TENSORFLOW = (
   "__init__ cluster colorize command_line config config_json embed evaluate export_cli "
   "export_request failures flags interrupts model_card output_folder plugins presets "
-  "pretrain progress_line protocol_flags run_folder runtime validation".split()
+  "pretrain progress_line protocol_flags run_folder runtime validation writing".split()
 ) + [module for module in _MODULES if module.startswith("preset_families.")]
 
 

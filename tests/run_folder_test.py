@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
 import pathlib
@@ -16,7 +15,6 @@ import pytest
 
 from sbae_tf import config_json, presets, run_folder
 from sbae_tf.config import Component, DataConfig, PretrainConfig
-from sbae_tf.failures import WriteError
 from sbae_tf.run_folder import RunFolder
 
 _CONFIG = PretrainConfig()
@@ -374,27 +372,6 @@ def test_link_aside(tmp_path: pathlib.Path) -> None:
     run_folder.link_aside(link, target)
     assert os.readlink(link) == target
   assert os.listdir(tmp_path) == ["best"]
-
-
-def test_what_cannot_be_written_is_one_line_that_says_why() -> None:
-  class TensorFlowError(Exception):
-    pass
-
-  path = pathlib.Path("run") / "x"
-  why = "No space left on device"
-  for error in (
-    OSError(errno.ENOSPC, why),
-    TensorFlowError(f"{{{{function_node f}}}} /a/b;c.tempstate1;\n {why} [Op:SaveV2]"),
-    TensorFlowError(why),
-  ):
-    with pytest.raises(WriteError) as raised, run_folder.writing(path, TensorFlowError):
-      raise error
-    assert str(raised.value) == (
-      "Cannot write run/x: No space left on device. Make room or mend the disk; the same command "
-      "then resumes from the last checkpoint."
-    )
-  with pytest.raises(TensorFlowError), run_folder.writing(path):
-    raise TensorFlowError
 
 
 def test_write_aside_never_shows_a_part(

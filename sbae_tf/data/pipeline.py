@@ -13,18 +13,16 @@ done once a chunk, and a chunk is read and decoded on one thread, several chunks
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from sbae_tf import runtime
 from sbae_tf.data import augmentation, data_service, order
 from sbae_tf.data.augmentation import Cut
-from sbae_tf.data.decode import CutFunction, decode
-from sbae_tf.data.inline_map import inline_map
+from sbae_tf.data.chunk import Chunk, load_chunk
+from sbae_tf.data.decode import CutFunction
 from sbae_tf.data.mend import Mender
+from sbae_tf.data.shard import WHOLE, Shard
 from sbae_tf.data.skipped import Skipped
 from sbae_tf.data.source import Source
 
@@ -32,43 +30,7 @@ MAX_PIXELS = 100_000_000
 
 _CHUNK = 64  # Images, at most.
 _PAIRS = 8  # Images, at most, where all are decoded in Python.
-_READS = 16  # At once, a chunk, where they wait for a network.
 _DRAWS = 64  # Random numbers that a position owns: `augmentation.DRAWS` and some unused.
-
-Chunk = dict[str, tf.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-  """A worker's part of every batch: a batch is dealt out to workers, and by each to its devices.
-
-  Attributes:
-    index: of the worker, in [0, count).
-    count: of workers.
-    pieces: into which a worker's part is cut, one for each of its devices.
-  """
-
-  index: int = 0
-  count: int = 1
-  pieces: int = 1
-
-  def of(self, batch_size: int) -> int:
-    """The number of images of a batch that are in the part.
-
-    Raises:
-      ValueError: the batch does not divide among the workers' devices.
-    """
-    if not 0 <= self.index < self.count or self.pieces < 1:
-      raise ValueError(f"Expected a shard below its count, in 1 or more pieces. Received: {self}")
-    if batch_size % (self.count * self.pieces):
-      raise ValueError(
-        f"Expected `batch_size` to be a multiple of {self.count * self.pieces}, the number of "
-        f"devices. Received: {batch_size}."
-      )
-    return batch_size // self.count
-
-
-WHOLE = Shard()  # One worker with one device.
 
 
 def train_dataset(
@@ -153,7 +115,7 @@ def train_dataset(
     if shard.count > 1:  # From the place in the shard to that in the order.
       start = start // part * batch_size + shard.index * part + start % part
     position = start + tf.range(size, dtype=tf.int64)
-    return _load(
+    return load_chunk(
       source, position, image_at(position), cut_at(position), image_size, max_pixels=max_pixels
     )
 
@@ -246,7 +208,7 @@ def evaluation_dataset(
   @tf.autograph.experimental.do_not_convert
   def load(start: tf.Tensor) -> Chunk:
     index = tf.range(start, tf.minimum(start + size, count))
-    return _load(source, index, index, cut, image_size, max_pixels=max_pixels)
+    return load_chunk(source, index, index, cut, image_size, max_pixels=max_pixels)
 
   mender = Mender(
     source,
@@ -313,72 +275,6 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
       f"{batch_size}. Lower --batch_size or give more images."
     )
   return len(source) // batch_size
-
-
-def _load(
-  source: Source,
-  position: tf.Tensor,
-  index: tf.Tensor,
-  cut: CutFunction,
-  image_size: int,
-  *,
-  max_pixels: int,
-) -> Chunk:
-  """Reads and decodes a chunk of C images: what `Mender.mend` takes."""
-  count = tf.size(index, tf.int64)
-  if source.beside is not None:  # All by the mender.
-    nothing = tf.zeros((count, image_size, image_size, source.planes), tf.uint8)
-    return {"position": position, "index": index, "images": nothing, "ok": tf.zeros(count, tf.bool)}
-  slots, encoded = _read(source, index)
-  images, ok = decode(
-    *(slots, encoded), count=count, image_size=image_size, max_pixels=max_pixels, cut=cut
-  )
-  return {"position": position, "index": index, "images": images, "ok": ok}
-
-
-def _read(source: Source, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """The bytes (M,) of those of C images that can be read, and their slots (M,) int64."""
-  count, length = tf.size(index, tf.int64), source.run_length
-  slots = tf.range(count)
-  read_run, is_run = source.read_run, source.is_run
-  if read_run is None or is_run is None:
-    return _each(source.read, slots, index, remote=source.remote)
-
-  def runs(numbers: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(numbers, (-1, length))
-
-  def together() -> tuple[tf.Tensor, tf.Tensor]:
-    read, encoded = _each(read_run, runs(slots), runs(index), remote=source.remote)
-    return tf.reshape(read, [-1]), tf.reshape(encoded, [-1])
-
-  return tf.cond(
-    tf.cond(
-      count % length == 0, lambda: tf.reduce_all(is_run(runs(index))), lambda: tf.constant(False)
-    ),
-    together,
-    lambda: _each(source.read, slots, index, remote=source.remote),
-  )
-
-
-def _each(
-  read: Callable[[tf.Tensor], tf.Tensor], slots: tf.Tensor, index: tf.Tensor, *, remote: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """What `read` gives for the rows of `index` where it raises no error, and those of `slots`."""
-
-  def one(slot: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return slot, read(index)
-
-  rows = tf.data.Dataset.from_tensor_slices((slots, index))
-  if remote:
-    unconverted = tf.autograph.experimental.do_not_convert(one)
-    rows = rows.map(unconverted, num_parallel_calls=_READS)
-  else:
-    rows = inline_map(rows, one)
-  # Never empty, so that there always is a batch to take.
-  last = tf.zeros_like(slots[0]), tf.fill(tf.shape(slots)[1:], "")
-  rows = rows.ignore_errors().concatenate(tf.data.Dataset.from_tensors(last))
-  done, encoded = rows.batch(tf.shape(slots, tf.int64)[0] + 1).get_single_element()
-  return done[:-1], encoded[:-1]
 
 
 def _draws(start: tf.Tensor, *, count: int, seed: int) -> tf.Tensor:

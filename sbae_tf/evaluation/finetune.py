@@ -13,15 +13,14 @@ import tensorflow as tf
 
 from sbae_tf import runtime
 from sbae_tf.data import pipeline
-from sbae_tf.data.source import first_line
 from sbae_tf.evaluation import plots
 from sbae_tf.evaluation.epochs import Epoch
 from sbae_tf.evaluation.fine_tuner import FineTuner, check_options
 from sbae_tf.evaluation.labelled import Labelled, draw, split
 from sbae_tf.evaluation.logistic_regression import top_k_accuracy
 from sbae_tf.evaluation.protocol import Context, Figure, Protocol, Section, Table
-from sbae_tf.failures import WriteError
 from sbae_tf.run_folder import folder_aside
+from sbae_tf.writing import writing
 
 MODEL = "finetuned"  # The SavedModel's folder in the report's.
 _CURVE = "finetune.png"
@@ -181,16 +180,12 @@ def export_classifier(tuner: FineTuner, class_names: Sequence[str], path: pathli
     names = tf.gather(tf.constant(list(class_names)), ids)
     return {"probabilities": probabilities, "class_ids": ids, "class_names": names}
 
-  try:
-    with tempfile.TemporaryDirectory() as temporary, folder_aside(path) as aside:
-      file = pathlib.Path(temporary) / "class_names.json"
-      file.write_text(json.dumps(list(class_names), indent=2) + "\n", encoding="utf-8")
-      saved = tf.train.Checkpoint(**tuner.modules, names=tf.saved_model.Asset(str(file)))
-      with runtime.quiet_logs():
-        tf.saved_model.save(saved, str(aside), signatures={"serving_default": classify})
-  except (OSError, tf.errors.OpError) as error:
-    reason = first_line(error) if isinstance(error, tf.errors.OpError) else error.strerror
-    raise WriteError(f"Cannot write {path}: {reason}. Make room or mend the disk.") from error
+  with writing(path, tf.errors.OpError), tempfile.TemporaryDirectory() as temporary:
+    file = pathlib.Path(temporary) / "class_names.json"
+    file.write_text(json.dumps(list(class_names), indent=2) + "\n", encoding="utf-8")
+    saved = tf.train.Checkpoint(**tuner.modules, names=tf.saved_model.Asset(str(file)))
+    with folder_aside(path) as aside, runtime.quiet_logs():
+      tf.saved_model.save(saved, str(aside), signatures={"serving_default": classify})
 
 
 def _told(epoch: Epoch) -> str:

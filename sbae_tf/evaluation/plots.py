@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sbae_tf.failures import WriteError
 from sbae_tf.run_folder import write_aside
+from sbae_tf.writing import writing
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -210,11 +210,9 @@ def write_picture(path: str | os.PathLike[str], content: bytes) -> None:
   Raises:
     WriteError: it cannot be written.
   """
-  try:
-    write_aside(pathlib.Path(path), content)
-  except OSError as error:
-    reason = error.strerror or type(error).__name__
-    raise WriteError(f"Cannot write {path}: {reason}. Make room or mend the disk.") from error
+  path = pathlib.Path(path)
+  with writing(path):
+    write_aside(path, content)
 
 
 def _check_accuracies(

@@ -21,6 +21,7 @@ from PIL import Image
 
 from sbae_tf.data import files, pipeline
 from sbae_tf.data import source as source_lib
+from sbae_tf.data.shard import Shard
 from sbae_tf.data.skipped import Skipped, TooManySkippedError
 
 COUNT = 22
@@ -410,7 +411,7 @@ def test_the_shards_of_a_batch_are_the_batch(batch_size, workers, pieces, first_
       _train(
         batch_size=batch_size,
         first_step=first_step,
-        shard=pipeline.Shard(worker, workers, pieces),
+        shard=Shard(worker, workers, pieces),
       ),
       5 * pieces,
     )
@@ -433,7 +434,7 @@ def test_the_shards_of_the_evaluation_are_all_images_once(workers):
           _memory_source(),
           batch_size=20,
           image_size=SIZE,
-          shard=pipeline.Shard(worker, workers, 2),
+          shard=Shard(worker, workers, 2),
         ).as_numpy_iterator()
       )
       for worker in range(workers)
@@ -452,7 +453,7 @@ def test_a_chunk_does_not_reach_from_a_shard_into_the_next(part, expected):
 @pytest.mark.parametrize("shard", [(0, 3, 1), (0, 2, 4), (2, 2, 1), (0, 1, 0)])
 def test_wrong_shards(shard):
   with pytest.raises(ValueError, match="Expected"):
-    _train(shard=pipeline.Shard(*shard))
+    _train(shard=Shard(*shard))
 
 
 @pytest.mark.parametrize("step", [0, 7])
