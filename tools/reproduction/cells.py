@@ -234,7 +234,7 @@ def _rows(
     few = (methods.ours, methods.random, methods.denoising[0], methods.simclr)
     return [(IMAGENETTE, method, ("few_shot",)) for method in few]
   if table == 3:
-    compared = (*layer_methods(methods), methods.ours.timed(0), *methods.family)
+    compared = (*layer_methods(methods), *methods.family)
     return [(IMAGENETTE, method, ("linear_probe",)) for method in compared]
   if table == 5:
     return [(IMAGENETTE, methods.ours, ("segmentation",))]
@@ -247,7 +247,7 @@ def _rows(
 def layer_methods(methods: Lineup) -> tuple[Method, ...]:
   """Those that a plot compares layer by layer; the table has `Lineup.family` as well."""
   single = (methods.l_to_ab, methods.ab_to_l)
-  return (methods.ours, *single, methods.autoencoder, methods.random)
+  return (methods.ours, methods.ours.timed(0), *single, methods.autoencoder, methods.random)
 
 
 def timed_methods(methods: Lineup) -> tuple[Method, ...]:

@@ -145,9 +145,10 @@ def _timed(
   for file, what, protocol, value in ways:
     lines = []
     for place, method in enumerate(timed_methods(methods)):
-      groups = [group for title, _, group in rows if title == method.title]
-      points = _points((_trained_minutes(g), g.spread(protocol, value)) for g in groups)
-      lines.append(_Line(method.title, place, False, points))
+      groups = [(wanted, group) for title, wanted, group in rows if title == method.title]
+      if any(wanted and group.records for wanted, group in groups):
+        points = _points((_trained_minutes(g), g.spread(protocol, value)) for _, g in groups)
+        lines.append(_Line(method.title, place, False, points))
     title = f"{what} against training time, {IMAGENETTE}, on\n{hardware}"
     yield _Plot(file, title, "training (minutes of the steps)", lines)
 
@@ -219,21 +220,23 @@ def _draw_bars(file: pathlib.Path, panels: dict[str, _Rows]) -> None:
   size = (7.0 * len(panels), 1.6 + 0.5 * most)
   figure = Figure(figsize=size, dpi=100, layout="constrained")
   axes = figure.subplots(1, len(panels), squeeze=False)[0]
+  # A name without a bar would stand in the legend, in another color.
+  everything = [values for rows in panels.values() for _, values in rows]
+  shown = [protocol for protocol in _BARS if any(values[protocol] for values in everything)]
   for axis, (dataset, rows) in zip(axes, panels.items()):
     axis.set_title(dataset)
-    _draw_panel(axis, rows)
+    _draw_panel(axis, rows, shown)
   figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
   _save(figure, file)
 
 
-def _draw_panel(axis: Axes, rows: _Rows) -> None:
-  for number, (protocol, (label, color)) in enumerate(_BARS.items()):
+def _draw_panel(axis: Axes, rows: _Rows, shown: Sequence[str]) -> None:
+  for number, protocol in enumerate(shown):
+    label, color = _BARS[protocol]
     values = [(place, row[1][protocol]) for place, row in enumerate(rows)]
     bars = [(place, value) for place, value in values if value is not None]
-    if not bars:
-      continue  # A name without a bar would stand in the legend, in another color.
     axis.barh(
-      [place + 0.4 * (number - 0.5) for place, _ in bars],
+      [place + 0.4 * (number - (len(shown) - 1) / 2) for place, _ in bars],
       [100 * value.mean for _, value in bars],
       xerr=[100 * (value.deviation or 0.0) for _, value in bars],
       height=0.38,

@@ -186,7 +186,7 @@ def table3(records: Sequence[Record], methods: Lineup) -> Page:
     _HOW,
   )
   rows = []
-  for method in (*layer_methods(methods), methods.ours.timed(0), *methods.family):
+  for method in (*layer_methods(methods), *methods.family):
     group = spread.group(records, IMAGENETTE, method.name)
     commands, machines = page.sources(group, "linear_probe")
     accuracies = [
