@@ -240,7 +240,7 @@ def lineup(
   depth = ("rgbd_96", "HHA from color, color from HHA", "rgbd_96")
   random_resnet18 = ("random_resnet18", "ResNet18, random weights", RANDOM)
   return Lineup(
-    ours=by_name.get(OURS) or method(OURS, f"split-brain SimpleNet, {OURS}", OURS),
+    ours=by_name.get(OURS) or method(OURS, "split-brain, the default preset", OURS),
     reports=reports,
     denoising=tuple(_denoising(method, *each) for each in denoising),
     l_to_ab=method("l_to_ab_kmeans", "L -> ab alone, from k-means", "l_to_ab", _LIKE_OURS),
