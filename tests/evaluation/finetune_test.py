@@ -18,6 +18,7 @@ from sbae_tf.evaluation import finetune
 from sbae_tf.evaluation import subject as subject_lib
 from sbae_tf.evaluation.batches import Batches
 from sbae_tf.evaluation.protocol import Context
+from sbae_tf.failures import WriteError
 
 _CONSUMER = """
 import json, sys
@@ -123,6 +124,6 @@ def test_a_full_disk_leaves_nothing(error, tmp_path, monkeypatch):
     image_size, planes, modules = 32, 3, {}
 
   monkeypatch.setattr(tf.saved_model, "save", save)
-  with pytest.raises(finetune.WriteError, match="Cannot write .*model: No space left"):
+  with pytest.raises(WriteError, match="Cannot write .*model: No space left"):
     finetune.export_classifier(Tuner(), ["a", "b"], tmp_path / "model")
   assert list(tmp_path.iterdir()) == []
