@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +17,11 @@ from sbae_tf.colorizer import Colorizer
 from sbae_tf.data import photographs
 from sbae_tf.data.pipeline import evaluation_dataset
 from sbae_tf.data.skipped import Skipped
-from sbae_tf.data.source import first_line
 from sbae_tf.data.sources import open_source
 from sbae_tf.encoder import Encoder
 from sbae_tf.export import export_colorizer, export_encoder, load_encoder
 from sbae_tf.export_request import Request
-from sbae_tf.failures import RunError, WriteError
+from sbae_tf.failures import RunError
 from sbae_tf.formats import onnx, tflite
 from sbae_tf.formats.difference import largest_differences
 from sbae_tf.formats.portable import save_portable
@@ -31,6 +29,7 @@ from sbae_tf.model_card import UNKNOWN, Provenance
 from sbae_tf.rescaling import rescale_encoder
 from sbae_tf.run_folder import folder_aside, write_aside
 from sbae_tf.trained import load_model
+from sbae_tf.writing import writing
 
 # The largest difference from the SavedModel, or from the live model for a SavedModel, as a part of
 # a feature's largest number. 8 bits are told and not held to anything: what they cost depends on
@@ -107,7 +106,7 @@ def export(request: Request) -> Written:
       model, provenance = load_model(request.workdir, checkpoint=request.checkpoint)
       saved_model, encoder = scratch / "encoder", model.encoder
       if request.format != "saved_model":
-        with _writing(scratch):
+        with writing(scratch, tf.errors.OpError):
           export_encoder(encoder, saved_model, provenance=provenance)
     if request.format == "saved_model":
       return _export_saved_model(request, encoder, provenance, out)
@@ -125,7 +124,7 @@ def _export_saved_model(
     rates = rescale_encoder(encoder, taken.calibrating)
     provenance = dataclasses.replace(provenance, rescaled=True)
   with folder_aside(out) as aside:
-    with _writing(out):
+    with writing(out, tf.errors.OpError):
       export_encoder(encoder, aside, provenance=provenance)
     differences = largest_differences(_serve(aside, taken.checked), expected)
     tolerance = _tolerance(request, encoder)
@@ -138,7 +137,7 @@ def _export_colorizer(request: Request, out: pathlib.Path) -> Written:
   colorizer = Colorizer(model)  # Before all else: there may be no branch to colorize with.
   taken = _take(request, model.encoder, image_size=model.config.data.image_size)
   with folder_aside(out) as aside:
-    with _writing(out):
+    with writing(out, tf.errors.OpError):
       export_colorizer(model, aside, provenance=provenance)
     signature = tf.saved_model.load(str(aside)).signatures["colorize"]
     rgb = signature(images=tf.constant(taken.checked))["rgb"].numpy()
@@ -247,15 +246,6 @@ def _provenance(saved_model: pathlib.Path) -> Provenance:
     return Provenance(**json.loads(text))
   except (OSError, ValueError, TypeError):
     return UNKNOWN
-
-
-@contextlib.contextmanager
-def _writing(path: pathlib.Path) -> Iterator[None]:
-  """Says in one line what TensorFlow could not write in a block."""
-  try:
-    yield
-  except tf.errors.OpError as error:
-    raise WriteError(f"Cannot write {path}: {first_line(error)}") from error
 
 
 def _size(path: pathlib.Path) -> int:

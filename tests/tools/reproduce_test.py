@@ -94,13 +94,8 @@ def test_a_damaged_file_is_told(tmp_path, capsys):
 
 
 def test_a_dry_run_lists_cells_and_changes_nothing(data, tmp_path, capsys):
-  arguments = (
-    "--tables=3",
-    "--seeds=0,4",
-    "--epochs=2",
-    "--only=l_to_ab_kmeans,random",
-    "--dry_run",
-  )
+  arguments = ("--tables=3", "--seeds=0,4", "--epochs=2", "--dry_run")
+  arguments += ("--only=l_to_ab_kmeans,random",)
   arguments += ("--protocol=linear_probe(dimensions=500, layers='conv3,conv4')",)
   assert _main(tmp_path, f"--data={data}", f"--runs={tmp_path}/runs", *arguments) == 0
   lines = capsys.readouterr().out.splitlines()

@@ -67,6 +67,9 @@ def test_methods_that_only_records_know_have_a_row(record, methods):
   page = tables.table1([other], methods).markdown(())
   assert _row(page.split(f"## {CALTECH}")[0], "denoising, gaussian 50%")[3] == "conv3"
   assert "denoising, gaussian 50%" not in page.split(f"## {CALTECH}")[1]
+  # The family has a table of its own.
+  family = record(method=methods.family[-1].name, title="one of the family")
+  assert "one of the family" not in tables.table1([family], methods).markdown(())
 
 
 def test_commands_are_of_the_first_seed_and_what_measures_is_told_once(probe, methods):
@@ -165,6 +168,10 @@ def test_table_5_is_over_all_trainings(record, methods):
   given = _row(page, methods.ours.title)
   assert given[1:5] == ["45.0 ± 5.8 (4)", "60.0 ± 0.0 (4)", "80.0 ± 0.0 (4)", "2.0 ± 0.0 (2)"]
   assert _row(page, "the same network, random weights")[1] == "25.0 ± 5.8 (4)"
+  other = record(**{**made, "method": "split_brain", "title": "AlexNet"})
+  page = other_tables.table5([other], methods).markdown(())
+  assert _row(page, "AlexNet")[1] == "45.0 ± 7.1 (2)"
+  assert _row(page, methods.ours.title)[1] == "not measured"
   nothing = other_tables.table5([], methods).markdown(())
   assert _row(nothing, methods.ours.title)[1] == "not measured"
 
@@ -223,6 +230,10 @@ def test_all_is_written(record, probe, methods, tmp_path):
   assert {path.name for path in tmp_path.iterdir()} == files
   assert "linear probe" in (tmp_path / "README.md").read_text()
   ours = methods.ours.name
+  untrained = probe(f"{ours}_0min", 0.4, minutes=0.0, training_seconds=0.0)
+  records.add(untrained)
+  pages.write(records, methods, minutes=MINUTES, command="the command")
+  assert not (tmp_path / "table4.png").exists()  # A point alone is no plot.
   for seed in (0, 1):
     records.add(probe(ours, 0.5 + seed / 10, seed))
     records.add(probe(f"{ours}_1min", 0.5, seed, minutes=1.0, title=methods.ours.title))
