@@ -31,6 +31,7 @@ CVPR = "Zhang, Isola, Efros, CVPR 2017 (arXiv:1611.09842)"
 ZHANG_2016 = "Zhang, Isola, Efros, ECCV 2016 (arXiv:1603.08511)"
 UNMEASURED = "Not measured yet."
 TABLE_3 = "tools/results/reproduction/table3.md (3 epochs)"
+TABLE_4 = "tools/results/reproduction/table4.md (up to 10 minutes, from k-means)"
 
 # The paper's single networks have all channels, of which its split brain's halves have half each:
 # twice its parameters.

@@ -229,7 +229,8 @@ def table4(records: Sequence[Record], methods: Lineup, minutes: Sequence[float])
     "The same backbone is trained for the same minutes by each method, each budget by a run of its "
     "own with its whole schedule; 0 minutes are its initial weights. How many steps fit is told by "
     "a short run of the same command before; compilation, held-out losses and checkpoints do not "
-    "count. What the steps really took stands beside.",
+    "count. What the steps really took stands beside. The learning rate rises in a first epoch: in "
+    "runs that are shorter, to their end.",
     _HOW,
   )
   for number, hardware in enumerate(timed_hardware(records) or ["no machine yet"], start=1):
