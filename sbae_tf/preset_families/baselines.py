@@ -85,8 +85,8 @@ PRESETS = {
   "simclr": Preset(
     summary="Baseline: SimCLR, which of all views are of one photograph.",
     paper=(
-      "Chen et al. 2020 (arXiv:2002.05709). Adam on small batches, where the paper has LARS on "
-      "4,096, with twice the temperature and half the color jitter. "
+      "Chen et al. 2020 (arXiv:2002.05709). Adam on small batches, temperature 0.2 and half the "
+      "color jitter, where the paper has LARS on 4,096, 0.1 and all of it. "
       f"{_LIKE_THE_PAIR_TEXT} Each photograph goes through it twice."
     ),
     command=command("simclr"),
