@@ -28,6 +28,7 @@ class Difference:
     than: the other method.
     aim: what was aimed at before anything was measured, in points; None where nothing was.
     value: the difference, a fraction; None where it was not measured.
+    minutes: that the steps of both really took, where they were to take as many; else empty.
   """
 
   what: str
@@ -35,6 +36,7 @@ class Difference:
   than: str
   aim: str | None
   value: Spread | None
+  minutes: str = ""
 
 
 def differences(
@@ -119,8 +121,15 @@ def _timed(
         (methods.random.title, random, _RANDOM_AIM),
       ):
         value = spread.difference(ours, theirs, "linear_probe", spread.top1)
-        found.append(Difference(what, OURS, than, aim, value))
+        took = _minutes(ours, theirs) if value and theirs is not random else ""
+        found.append(Difference(what, OURS, than, aim, value, took))
   return found
+
+
+def _minutes(ours: Group, theirs: Group) -> str:
+  """Such as `10.2, 9.8`: the means over seeds."""
+  both = (group.by_seed(lambda record: record.training_seconds / 60) for group in (ours, theirs))
+  return ", ".join("" if each is None else f"{each.mean:.1f}" for each in both)
 
 
 def _colors(records: Sequence[Record], methods: Lineup) -> list[Difference]:
@@ -162,10 +171,10 @@ def index(
     "How many points of top-1 accuracy one method has more than another on the test part of "
     f"{IMAGENETTE}: mean ± standard deviation over seeds of the difference within a seed, the "
     f"number of seeds in parentheses. `{OURS}` is the default preset. What was aimed at was "
-    "written down before.",
+    "written down before. After equal minutes, what the steps of both really took stands beside.",
   )
   page.add_table(
-    ("measured by", "method", "than", "points", "aim"),
+    ("measured by", "method", "than", "points", "aim", "minutes of the steps of both"),
     [
       (
         each.what,
@@ -173,6 +182,7 @@ def index(
         each.than,
         MISSING if each.value is None else each.value.text(100, sign=True),
         each.aim or "",
+        each.minutes,
       )
       for each in differences(records, methods, minutes)
     ],

@@ -228,9 +228,9 @@ def table4(records: Sequence[Record], methods: Lineup, minutes: Sequence[float])
     f"Table 4: equal wall-clock, {IMAGENETTE}",
     "The same backbone is trained for the same minutes by each method, each budget by a run of its "
     "own with its whole schedule; 0 minutes are its initial weights. How many steps fit is told by "
-    "a short run of the same command before; compilation, held-out losses and checkpoints do not "
-    "count. What the steps really took stands beside. The learning rate rises in a first epoch: in "
-    "runs that are shorter, to their end.",
+    "a short run of the same command before; initial weights, compilation, held-out losses and "
+    "checkpoints do not count. What the steps really took stands beside: a machine is not always "
+    "as fast. The learning rate rises in a first epoch: in runs that are shorter, to their end.",
     _HOW,
   )
   for number, hardware in enumerate(timed_hardware(records) or ["no machine yet"], start=1):

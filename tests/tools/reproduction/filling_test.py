@@ -186,7 +186,7 @@ def test_the_plan_lists_commands_and_times(bench, methods, tmp_path):
   places = Places.of(str(tmp_path / "data"), str(bench.runs))
   wanted = [
     Cell(methods.ours, IMAGENETTE, 0, ("linear_probe",)),
-    Cell(methods.simclr.timed(3.0), IMAGENETTE, 0, ("few_shot",)),
+    Cell(methods.simclr.timed(3.0), IMAGENETTE, 0, ("few_shot(finetune=False)",)),
   ]
   text = filling.plan(filling.missing(wanted, []), 5, bench.records, places)
   assert f"{IMAGENETTE}/{methods.ours.name}/seed0: linear_probe; about 0:00:4" in text
@@ -201,3 +201,18 @@ def test_the_plan_lists_commands_and_times(bench, methods, tmp_path):
   shutil.rmtree(pathlib.Path(wanted[0].folder(places)))
   seconds = filling.estimates.seconds(wanted[0], ("linear_probe",), [record], places)
   assert seconds == pytest.approx(record.pretraining_seconds + record.evaluation_seconds)
+
+
+def test_few_labels_take_as_long_as_they_are_fine_tuned(methods, tmp_path):
+  places = Places.of(str(tmp_path / "data"), str(tmp_path / "runs"))
+
+  def seconds(options):
+    cell = Cell(methods.ours, IMAGENETTE, 0, (protocol := f"few_shot({options})",))
+    return filling.estimates.seconds(cell, (protocol,), [], places)
+
+  frozen = seconds("finetune=False")
+  assert seconds("labels='4', draws=1, finetune=False") == frozen
+  one = seconds("labels='4', draws=1") - frozen
+  assert one > 10
+  assert seconds("draws=2") - frozen == pytest.approx(14 * one)  # Of seven numbers.
+  assert seconds("labels='4,8', draws=3, steps=400") - frozen == pytest.approx(12 * one)

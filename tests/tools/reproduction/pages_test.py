@@ -203,7 +203,10 @@ def test_differences_are_those_of_the_seeds(record, probe, methods):
   records += [probe("random", top, seed) for seed, top in enumerate((0.55, 0.54, 0.53))]
   records += [probe("denoising_masking_10", 0.56), probe("denoising_gaussian_10", 0.58)]
   after = (ours, 0.6), ("simclr", 0.65), ("denoising_masking_10", 0.56)
-  records += [probe(f"{name}_3min", top, minutes=3.0) for name, top in after]
+  took = {ours: 180.0, "simclr": 168.0, "denoising_masking_10": 192.0}
+  records += [
+    probe(f"{name}_3min", top, minutes=3.0, training_seconds=took[name]) for name, top in after
+  ]
   records += [_few(record, ours, 0, 0.5, 0.6), _few(record, "random", 0, 0.9, 0.25)]
   found = {(each.what, each.than): each for each in findings.differences(records, methods, (3.0,))}
   random = found["linear probe", methods.random.title]
@@ -216,6 +219,8 @@ def test_differences_are_those_of_the_seeds(record, probe, methods):
   assert timed["SimCLR"].value.mean == pytest.approx(-0.05)
   assert timed[methods.denoising[0].title].value.mean == pytest.approx(0.04)
   assert timed[methods.random.title].value.mean == pytest.approx(0.05)
+  assert timed["SimCLR"].minutes == "3.0, 2.8"
+  assert timed[methods.random.title].minutes == "" == random.minutes
   assert "linear probe after 3 minutes, 2 x Processor" in {what for what, _ in found}
   few = "supervised from scratch"
   assert found["16 labels a class, frozen", few].value.mean == pytest.approx(0.25)
