@@ -11,6 +11,8 @@ import pytest
 
 from sbae_tf import runtime
 from sbae_tf.config import Component, DataConfig, PretrainConfig
+from sbae_tf.encoder import Encoder
+from sbae_tf.export import export_encoder
 
 runtime.start_tensorflow()
 
@@ -43,6 +45,23 @@ def small_config() -> PretrainConfig:
     epochs=2,
     panel_images=2,
   )
+
+
+@pytest.fixture(scope="session")
+def live_encoder(small_config) -> Encoder:
+  """With statistics other than a fresh network's. Whoever changes a variable sets it back."""
+  encoder = Encoder(small_config)
+  noise = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.uint8)
+  encoder(noise, training=True)
+  return encoder
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(live_encoder, tmp_path_factory) -> pathlib.Path:
+  """Its SavedModel, named `encoder` and alone in a folder, for tests that only read."""
+  path = tmp_path_factory.mktemp("exported") / "encoder"
+  export_encoder(live_encoder, path)
+  return path
 
 
 @pytest.fixture

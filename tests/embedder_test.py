@@ -100,7 +100,9 @@ def _state(folder: pathlib.Path) -> dict[str, tuple[int, bytes]]:
   }
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 64])
+@pytest.mark.parametrize(
+  "batch_size", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 64))]
+)
 @pytest.mark.parametrize("kind", ["npy", "parquet", "tfrecord"])
 def test_each_has_its_own(extractor, tmp_path, kind, batch_size):
   if kind == "parquet":

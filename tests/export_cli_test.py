@@ -11,18 +11,14 @@ import pytest
 
 from sbae_tf import export_cli
 from sbae_tf.checked_export import DifferenceError, Written
-from sbae_tf.encoder import Encoder
-from sbae_tf.export import export_encoder
 from sbae_tf.formats import onnx
 
 _ONNX_PYTHON = os.environ.get("SBAE_ONNX_PYTHON", sys.executable)
 
 
 @pytest.fixture(scope="module")
-def saved_model(small_config, tmp_path_factory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp("run") / "encoder"
-  export_encoder(Encoder(small_config), path)
-  return path
+def saved_model(encoder_folder) -> pathlib.Path:
+  return encoder_folder
 
 
 def _run(*arguments: str, **variables: str) -> subprocess.CompletedProcess:

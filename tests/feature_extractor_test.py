@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from sbae_tf import feature_extractor
 from sbae_tf.encoder import Encoder
-from sbae_tf.export import export_encoder
 from sbae_tf.feature_extractor import FeatureExtractor
 from tests import mean_color
 
@@ -21,12 +20,8 @@ def _foreign(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module", name="ours")
-def _ours(tmp_path_factory, small_config) -> tuple[Encoder, str]:
-  tf.keras.utils.set_random_seed(0)
-  encoder = Encoder(small_config)
-  path = tmp_path_factory.mktemp("ours") / "run" / "encoder"
-  export_encoder(encoder, path)
-  return encoder, str(path)
+def _ours(live_encoder, encoder_folder) -> tuple[Encoder, str]:
+  return live_encoder, str(encoder_folder)
 
 
 def test_an_encoder_of_this_package(ours, images):

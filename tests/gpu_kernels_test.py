@@ -69,15 +69,15 @@ def _on_the_host(node: tf.compat.v1.NodeDef) -> bool:
 @pytest.mark.parametrize(
   ("name", "precision"),
   [
-    ("simplenet_lab", "float32"),
-    ("simplenet_lab", "mixed_float16"),
     ("simplenet_rescaled_lab", "mixed_bfloat16"),
+    ("simclr", "mixed_float16"),
+    ("denoising_lab", "float32"),
+    pytest.param("simplenet_lab", "float32", marks=pytest.mark.slow),
+    pytest.param("simplenet_lab", "mixed_float16", marks=pytest.mark.slow),
     pytest.param("simplenet_rescaled_lab", "float32", marks=pytest.mark.slow),
     pytest.param("simplenet_rgb", "float32", marks=pytest.mark.slow),
     pytest.param("split_brain_96_gamut", "float32", marks=pytest.mark.slow),
-    ("denoising_lab", "float32"),
-    ("rgbd_96", "float32"),
-    ("simclr", "mixed_float16"),
+    pytest.param("rgbd_96", "float32", marks=pytest.mark.slow),
   ],
 )
 def test_every_op_of_the_step_runs_on_a_gpu(name, precision):

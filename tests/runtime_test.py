@@ -278,7 +278,10 @@ def test_keras_2_alone(installed: Callable[..., None]) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's convolutions are for x86")
-@pytest.mark.parametrize(("value", "enabled"), [(None, True), ("1", True), ("0", False)])
+@pytest.mark.parametrize(
+  ("value", "enabled"),
+  [(None, True), pytest.param("1", True, marks=pytest.mark.slow), ("0", False)],
+)
 def test_onednn_computes_unless_the_environment_forbids_it(
   value: str | None, enabled: bool
 ) -> None:

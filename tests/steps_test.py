@@ -120,7 +120,7 @@ def test_the_gradient_norm_is_that_of_all_gradients(small_config):
   assert float(steps.train(batch)["gradient_norm"]) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("sort", [None, "noise"])
+@pytest.mark.parametrize("sort", [None, pytest.param("noise", marks=pytest.mark.slow)])
 def test_steps_in_a_loop_are_the_same_steps(small_config, sort):
   small_config = _drawing(small_config, sort) if sort else small_config
   batches = _batches(7)
@@ -145,7 +145,7 @@ def _still(config):
   return dataclasses.replace(config, learning_rate=1e-12)
 
 
-@pytest.mark.parametrize("sort", DRAWING)
+@pytest.mark.parametrize("sort", ["noise", pytest.param("views", marks=pytest.mark.slow)])
 def test_every_step_draws_anew_and_every_evaluation_the_same(small_config, sort):
   (batch,) = _batches(1)
   config = _still(_drawing(small_config, sort))
@@ -228,7 +228,9 @@ def test_same_seed_same_weights(small_config):
   assert any(not np.array_equal(a.numpy(), c.numpy()) for a, _, c in pairs)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+  "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_mixed_precision_learns_as_float32_does(small_config, precision):
   config = dataclasses.replace(small_config, learning_rate=3e-3)
   batches = _batches(1) * 20
@@ -269,9 +271,8 @@ def test_float16_leaves_a_step_out_whose_gradients_are_not_finite(small_config):
   assert any((value != old).any() for value, old in zip(after[1:], before[1:]))
 
 
-@pytest.mark.parametrize(
-  "sort", [None, *(pytest.param(sort, marks=pytest.mark.slow) for sort in DRAWING)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sort", [None, *DRAWING])
 def test_the_whole_step_compiles_under_xla(small_config, sort):
   """Color conversion, quantization and the optimizer in it; the same step as without."""
   strategy = tf.distribute.get_strategy()

@@ -169,9 +169,8 @@ def _train_until(config, workdir, error, monkeypatch, *patches) -> BaseException
   return raised.value
 
 
-@pytest.mark.parametrize(
-  "stop_after", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4)), 6]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [1, 4, 6])
 def test_a_killed_run_goes_on_to_the_same_weights(finished, stop_after, tmp_path, monkeypatch):
   """Before the first checkpoint, between two, and before the last, whose step is done again."""
   workdir, config, _ = finished
@@ -480,6 +479,7 @@ def test_photographs_that_cannot_be_read_are_skipped_and_named(small_config, tmp
   }
 
 
+@pytest.mark.slow
 def test_too_many_photographs_that_cannot_be_read_end_the_run(small_config, tmp_path):
   _dirty_folder(tmp_path / "photographs")
   data = DataConfig(path=str(tmp_path / "photographs"), image_size=32)
@@ -542,10 +542,9 @@ def test_regression_rgb_sgd(small_config, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
-  finished, tmp_path, monkeypatch
+  small_config, tmp_path, monkeypatch
 ):
   """A weight without a value, as an overflow leaves it: the loss of one branch is lost at once."""
-  _, config, _ = finished
   run, compiled = tmp_path / "run", training.Steps.train
 
   def train(self, batch):
@@ -557,10 +556,10 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
 
   monkeypatch.setattr(training.Steps, "train", train)
   with pytest.raises(NonFiniteLossError, match="The loss of ab->L is nan at step 5.") as raised:
-    training.train(config, run)
+    training.train(small_config, run)
   assert [p.name for p in sorted((run / "checkpoints").glob("step-*"))] == ["step-00000003"]
-  source, _ = sources.open_sources(config.data)
-  names = pipeline.batch_names(source, 4, batch_size=16, seed=config.seed)
+  source, _ = sources.open_sources(small_config.data)
+  names = pipeline.batch_names(source, 4, batch_size=16, seed=small_config.seed)
   assert (run / "nonfinite.txt").read_text().splitlines() == names
   assert f"Its photographs: {', '.join(names[:10])} and 6 more" in str(raised.value)
   assert "--learning_rate" in str(raised.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import itertools
 import os
@@ -28,9 +27,10 @@ COUNT = 22
 SIZE = 8
 
 
-def _slow(*values: int) -> list[Any]:
-  """Parameters of a test that one more of is enough for every day."""
-  return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+def _slow(*values: Any) -> list[Any]:
+  """Parameters of a test that one more of is enough for every day; a tuple for several names."""
+  rows = (value if isinstance(value, tuple) else (value,) for value in values)
+  return [pytest.param(*row, marks=pytest.mark.slow) for row in rows]
 
 
 def _memory_source(count: int = COUNT, labels: bool = True) -> source_lib.Source:
@@ -192,7 +192,7 @@ def test_no_random_op_in_the_graph_has_a_state():
 
 
 @pytest.mark.parametrize(
-  ("limit", "sizes"), [(None, [8, 8, 6]), (10, [8, 2]), (8, [8]), (99, [8, 8, 6])]
+  ("limit", "sizes"), [(None, [8, 8, 6]), (10, [8, 2]), *_slow((8, [8]), (99, [8, 8, 6]))]
 )
 def test_evaluation_shows_all_in_order_once(limit, sizes):
   dataset = pipeline.evaluation_dataset(
@@ -285,7 +285,7 @@ def test_what_tensorflow_does_not_read_is_in_its_place(tmp_path):
   assert not len(skipped)
 
 
-@pytest.mark.parametrize("batch_size", [*_slow(3, 7, 100), 64, 130])
+@pytest.mark.parametrize("batch_size", [*_slow(3, 7, 64, 100), 130])
 def test_batches_are_the_same_images_whatever_their_size(batch_size):
   """Chunks are not seen: batches of any size are cut from one sequence."""
   count = 260
@@ -337,6 +337,7 @@ def test_runs_are_read_together_and_break_up_where_one_fails(tmp_path, run_lengt
   assert not asked
 
 
+@pytest.mark.slow
 def test_a_data_service_gives_the_same_batches(tmp_path, keep_server):
   """With broken images, which this process replaces, and from a step in the middle."""
   service = tf.data.experimental.service
@@ -393,15 +394,12 @@ def test_wrong_evaluation_arguments(name):
     pipeline.evaluation_dataset(_memory_source(), **arguments)
 
 
-_slow = functools.partial(pytest.param, marks=pytest.mark.slow)
-
-
 @pytest.mark.parametrize(
   ("batch_size", "workers", "pieces", "first_step"),
   [
-    *((4, 1, 2, 0), (6, 3, 2, 3)),
-    *(_slow(4, 1, 2, 3), _slow(4, 2, 1, 0), _slow(4, 2, 1, 3), _slow(6, 3, 2, 0)),
-    *(_slow(8, 2, 2, 0), _slow(8, 2, 2, 3), _slow(18, 2, 3, 0), _slow(18, 2, 3, 3)),
+    (8, 2, 2, 3),
+    *_slow((4, 1, 2, 0), (4, 1, 2, 3), (4, 2, 1, 0), (4, 2, 1, 3), (6, 3, 2, 0), (6, 3, 2, 3)),
+    *_slow((8, 2, 2, 0), (18, 2, 3, 0), (18, 2, 3, 3)),
   ],
 )
 def test_the_shards_of_a_batch_are_the_batch(batch_size, workers, pieces, first_step):
@@ -424,7 +422,7 @@ def test_the_shards_of_a_batch_are_the_batch(batch_size, workers, pieces, first_
       np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), batch[name])
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("workers", [2, *_slow(1, 5)])
 def test_the_shards_of_the_evaluation_are_all_images_once(workers):
   found = [
     _order(batches) if batches else np.zeros(0)
@@ -456,7 +454,7 @@ def test_wrong_shards(shard):
     _train(shard=Shard(*shard))
 
 
-@pytest.mark.parametrize("step", [0, 7])
+@pytest.mark.parametrize("step", [7, *_slow(0)])
 def test_the_names_of_a_batch(step):
   source = _memory_source()
   (batch,) = _batches(_train(source, first_step=step), 1)

@@ -8,21 +8,17 @@ import tensorflow as tf
 
 from sbae_tf.encoder import Encoder
 from sbae_tf.evaluation import subject as subject_lib
-from sbae_tf.export import export_encoder
 from tests import mean_color
 
 
 @pytest.fixture(scope="module", name="encoder")
-def _encoder(small_config) -> Encoder:
-  tf.keras.utils.set_random_seed(0)
-  return Encoder(small_config)
+def _encoder(live_encoder) -> Encoder:
+  return live_encoder
 
 
 @pytest.fixture(scope="module", name="path")
-def _path(encoder, tmp_path_factory) -> str:
-  path = tmp_path_factory.mktemp("ours") / "encoder"
-  export_encoder(encoder, path)
-  return str(path)
+def _path(encoder_folder) -> str:
+  return str(encoder_folder)
 
 
 @pytest.fixture(scope="module", name="foreign")

@@ -12,9 +12,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sbae_tf.encoder import Encoder
-from sbae_tf.export import export_encoder
-
 
 class Served(NamedTuple):
   """A SavedModel, what to feed it, and what comes out.
@@ -41,22 +38,17 @@ class Served(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def served(small_config, tmp_path_factory) -> Served:
+def served(encoder_folder) -> Served:
   rng = np.random.default_rng(0)
-  encoder = Encoder(small_config)
-  # So that the batch statistics are not those of a fresh network.
-  encoder(rng.integers(0, 256, (8, 32, 32, 3)).astype(np.uint8), training=True)
-  path = tmp_path_factory.mktemp("served") / "encoder"
-  export_encoder(encoder, path)
   images = rng.integers(0, 256, (4, 4, 4, 3)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
   files = []
   for i, image in enumerate(images):
     buffer = io.BytesIO()
     Image.fromarray(image).resize((50 + i, 40)).save(buffer, "PNG" if i == 3 else "JPEG")
     files.append(buffer.getvalue())
-  loaded = tf.saved_model.load(str(path))
+  loaded = tf.saved_model.load(str(encoder_folder))
   expected = {}
   for name, signature in loaded.signatures.items():
     given = {"encoded": tf.constant(files)} if name == "from_bytes" else {"images": images}
     expected[name] = {k: v.numpy() for k, v in signature(**given).items()}
-  return Served(path, images, files, expected)
+  return Served(encoder_folder, images, files, expected)

@@ -28,8 +28,8 @@ def _cli(*arguments: str) -> str:
   ("signature", "name", "dtype", "shape"),
   [
     ("serving_default", "images", "DT_UINT8", "(-1, -1, -1, 3)"),
-    ("ab", "images", "DT_UINT8", "(-1, -1, -1, 3)"),
-    ("from_bytes", "encoded", "DT_STRING", "(-1)"),
+    pytest.param("ab", "images", "DT_UINT8", "(-1, -1, -1, 3)", marks=pytest.mark.slow),
+    pytest.param("from_bytes", "encoded", "DT_STRING", "(-1)", marks=pytest.mark.slow),
   ],
 )
 def test_shows_types_and_shapes(signature, name, dtype, shape, served):

@@ -172,7 +172,9 @@ def _profiled_flops(config):
   return found
 
 
-@pytest.mark.parametrize("backbone", ["simplenet", "resnet18", "alexnet"])
+@pytest.mark.parametrize(
+  "backbone", ["simplenet", pytest.param("resnet18", marks=pytest.mark.slow), "alexnet"]
+)
 def test_flops_are_those_of_tensorflows_profiler(small_config, backbone):
   config = dataclasses.replace(small_config, backbone=Component(backbone, {"width": 0.25}))
   profiled = _profiled_flops(config)

@@ -67,7 +67,7 @@ def test_photographs_are_the_same_at_every_call():
   assert len(set(one)) > 100
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_steps_train_on_one_batch(count):
   config = _small(steps_per_execution=count)
   steps = step_sbae.make_steps(config)

@@ -203,12 +203,16 @@ def test_the_plan_lists_commands_and_times(bench, methods, tmp_path):
   assert seconds == pytest.approx(record.pretraining_seconds + record.evaluation_seconds)
 
 
-def test_few_labels_take_as_long_as_they_are_fine_tuned(methods, tmp_path):
-  places = Places.of(str(tmp_path / "data"), str(tmp_path / "runs"))
+def _guess(method, protocol, folder):
+  places = Places.of(str(folder / "data"), str(folder / "runs"))
+  return filling.estimates.seconds(
+    Cell(method, IMAGENETTE, 0, (protocol,)), (protocol,), [], places
+  )
 
+
+def test_few_labels_take_as_long_as_they_are_fine_tuned(methods, tmp_path):
   def seconds(options):
-    cell = Cell(methods.ours, IMAGENETTE, 0, (protocol := f"few_shot({options})",))
-    return filling.estimates.seconds(cell, (protocol,), [], places)
+    return _guess(methods.ours, f"few_shot({options})", tmp_path)
 
   frozen = seconds("finetune=False")
   assert seconds("labels='4', draws=1, finetune=False") == frozen
@@ -216,3 +220,20 @@ def test_few_labels_take_as_long_as_they_are_fine_tuned(methods, tmp_path):
   assert one > 10
   assert seconds("draws=2") - frozen == pytest.approx(14 * one)  # Of seven numbers.
   assert seconds("labels='4,8', draws=3, steps=400") - frozen == pytest.approx(12 * one)
+
+
+def test_fine_tuning_takes_as_long_as_its_epochs_of_the_labelled_photographs(methods, tmp_path):
+  for name in ("a", "b"):
+    folder = tmp_path / "data" / IMAGENETTE / "train" / name
+    folder.mkdir(parents=True)
+    for number in range(50):
+      (folder / f"{number}.jpg").write_bytes(b"")
+
+  def seconds(options):
+    return _guess(methods.ours, f"finetune({options})", tmp_path)
+
+  one = seconds("epochs=2") - seconds("epochs=1")
+  assert one > 0
+  assert seconds("") - seconds("epochs=1") == pytest.approx(29 * one)  # The default is 30.
+  assert seconds("epochs=2, labels=5") - seconds("epochs=1, labels=5") == pytest.approx(one / 10)
+  assert seconds("epochs=2, labels=80") == seconds("epochs=2")  # There are no more.
