@@ -46,6 +46,7 @@ class FewShot(Protocol):
   learning_rate: float
   layer_decay: float
   layers: tuple[str, ...]
+  grid: int
   crop_area: float
 
   def run(self, context: Context) -> Section:
@@ -93,6 +94,7 @@ class FewShot(Protocol):
         batch_size=self.batch_size,
         learning_rate=self.learning_rate,
         layer_decay=self.layer_decay,
+        grid=self.grid,
         crop_area=self.crop_area,
       )
       for number, each in draws.items():
@@ -171,6 +173,7 @@ def build(
   learning_rate: float = 1e-3,
   layer_decay: float = 1.0,
   layers: str = "",
+  grid: int = 3,
   crop_area: float = 0.5,
 ) -> FewShot:
   """Measures with a few labels a class, several draws of each number.
@@ -193,6 +196,7 @@ def build(
       being the last; 1: one rate for all.
     layers: names of the features that the fine-tuned network's classifier sees, with commas
       between; empty: all maps.
+    grid: that classifier sees means of each map over so many cells a side; 1: over all of it.
     crop_area: the smallest part of a photograph's area that a random crop keeps, in (0, 1].
 
   Raises:
@@ -210,6 +214,7 @@ def build(
     batch_size=batch_size,
     learning_rate=learning_rate,
     layer_decay=layer_decay,
+    grid=grid,
     crop_area=crop_area,
   )
   return FewShot(
@@ -223,6 +228,7 @@ def build(
     learning_rate=learning_rate,
     layer_decay=layer_decay,
     layers=names_of(layers),
+    grid=grid,
     crop_area=crop_area,
   )
 

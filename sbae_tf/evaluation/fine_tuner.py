@@ -15,7 +15,7 @@ from sbae_tf.evaluation.epochs import Epoch, Epochs
 from sbae_tf.evaluation.labelled import Labelled
 from sbae_tf.evaluation.layer_rates import LayerRates
 from sbae_tf.evaluation.logistic_regression import top_k_accuracy
-from sbae_tf.evaluation.pooled_classifier import PooledClassifier, pool
+from sbae_tf.evaluation.pooled_classifier import PooledClassifier
 from sbae_tf.evaluation.subject import Subject
 
 
@@ -47,6 +47,7 @@ class FineTuner:
     batch_size: int = 32,
     learning_rate: float = 1e-3,
     layer_decay: float = 1.0,
+    grid: int = 3,
     crop_area: float = 0.5,
   ) -> None:
     """Makes the classifier and the optimizers.
@@ -60,6 +61,7 @@ class FineTuner:
       batch_size: B, of training.
       learning_rate: the classifier's in the first epoch; a tenth of it is taken away each epoch.
       layer_decay: by which the encoder's are smaller, see `LayerRates`.
+      grid: the classifier sees means of each map over so many cells a side, see `pool`.
       crop_area: the smallest part of a photograph's area that a random crop keeps, in (0, 1].
 
     Raises:
@@ -72,13 +74,14 @@ class FineTuner:
       batch_size=batch_size,
       learning_rate=learning_rate,
       layer_decay=layer_decay,
+      grid=grid,
       crop_area=crop_area,
     )
     self.layers = _chosen(subject, layers)
     self.image_size = subject.image_size
     self._encoder = encoder
     self._batches = Batches(image_size=self.image_size, batch_size=batch_size, crop_area=crop_area)
-    self._classifier = PooledClassifier(self.layers, self._channels(subject), classes=classes)
+    self._classifier = PooledClassifier(self._shapes(subject), grid=grid, classes=classes)
     self.rates = LayerRates(
       self._classifier.trainable_variables,
       encoder.trainable_variables,
@@ -183,13 +186,13 @@ class FineTuner:
     self.rates.minimize(loss, tape)
     return loss
 
-  def _channels(self, subject: Subject) -> int:
-    """C of the classifier's features, as the encoder gives them when it is called."""
+  def _shapes(self, subject: Subject) -> dict[str, tuple[int, ...]]:
+    """Of the classifier's features of a photograph, as the encoder gives them when it is called."""
     side = self.image_size
     try:
       features = self._encoder(tf.zeros((1, side, side, subject.planes), tf.uint8), training=False)
-      return int(pool(features, self.layers).shape[-1])
-    except (tf.errors.OpError, KeyError, TypeError, ValueError) as error:
+      return {name: tuple(features[name].shape[1:]) for name in self.layers}
+    except (tf.errors.OpError, AttributeError, KeyError, TypeError, ValueError) as error:
       reason = " ".join(str(error).split())[:200]
       raise ValueError(
         f"{subject.name} cannot be fine-tuned: called with photographs and `training=`, it does "
@@ -198,7 +201,7 @@ class FineTuner:
 
 
 def check_options(
-  *, batch_size: int, learning_rate: float, layer_decay: float, crop_area: float
+  *, batch_size: int, learning_rate: float, layer_decay: float, crop_area: float, grid: int = 1
 ) -> None:
   """Raises ValueError where an argument of `FineTuner` is out of range."""
   for name, value in (("learning_rate", learning_rate), ("layer_decay", layer_decay)):
@@ -206,8 +209,9 @@ def check_options(
       raise ValueError(f"Expected `{name}` above 0. Received: {value}")
   if not 0 < crop_area <= 1:
     raise ValueError(f"Expected `crop_area` above 0, at most 1. Received: {crop_area}")
-  if batch_size < 2:
-    raise ValueError(f"Expected `batch_size` of 2 or more. Received: {batch_size}")
+  for name, value, least in (("batch_size", batch_size, 2), ("grid", grid, 1)):
+    if value < least:
+      raise ValueError(f"Expected `{name}` of {least} or more. Received: {value}")
 
 
 def _chosen(subject: Subject, layers: Sequence[str]) -> tuple[str, ...]:

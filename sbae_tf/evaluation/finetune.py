@@ -40,6 +40,7 @@ class FineTune(Protocol):
   validation: float
   layer_decay: float
   layers: tuple[str, ...]
+  grid: int
   labels: int
   crop_area: float
 
@@ -54,6 +55,7 @@ class FineTune(Protocol):
         batch_size=self.batch_size,
         learning_rate=self.learning_rate,
         layer_decay=self.layer_decay,
+        grid=self.grid,
         crop_area=self.crop_area,
       )
       steps = pipeline.steps_per_epoch(train.source, min(len(train), self.batch_size))
@@ -94,6 +96,7 @@ def build(
   validation: float = 0.1,
   layer_decay: float = 1.0,
   layers: str = "",
+  grid: int = 3,
   labels: int = 0,
   crop_area: float = 0.5,
 ) -> FineTune:
@@ -112,6 +115,7 @@ def build(
     layer_decay: each layer's learning rate is that of the next one times this, the classifier
       being the last; 1: one rate for all.
     layers: names of the features that the classifier sees, with commas between; empty: all maps.
+    grid: the classifier sees means of each map over so many cells a side; 1: over all of it.
     labels: photographs of a class that are taken at all, of which a part is for validation; 0: all
       of them.
     crop_area: the smallest part of a photograph's area that a random crop keeps, in (0, 1].
@@ -130,6 +134,7 @@ def build(
     batch_size=batch_size,
     learning_rate=learning_rate,
     layer_decay=layer_decay,
+    grid=grid,
     crop_area=crop_area,
   )
   if not 0 < validation < 1:
@@ -142,6 +147,7 @@ def build(
     validation=validation,
     layer_decay=layer_decay,
     layers=names_of(layers),
+    grid=grid,
     labels=labels,
     crop_area=crop_area,
   )

@@ -107,6 +107,7 @@ def test_wrong_options(squares):
     ({"validation": 1.0}, "validation"),
     ({"crop_area": 0.0}, "crop_area"),
     ({"batch_size": 1}, "batch_size"),
+    ({"grid": 0}, "grid"),
     ({"learning_rate": 0.0}, "learning_rate"),
   ):
     with pytest.raises(ValueError, match=f"{told}.*Received: {list(options.values())[0]}"):
