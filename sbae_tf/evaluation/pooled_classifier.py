@@ -14,8 +14,8 @@ from sbae_tf.evaluation.standardized import Standardized
 class PooledClassifier(tf.Module):
   """Softmax regression on means over the cells of feature maps, one map after the other.
 
-  The means are standardized, as `Standardized` does. A map's score is the mean of its cells': else
-  a step of Adam, as long for each weight, would move the scores by as much more as there are cells.
+  The means are standardized, as `Standardized` does. A map's score is the mean of its cells', for
+  Adam's steps are as long for every weight: more cells would move the scores by more.
 
   Attributes:
     layers: names of the features, at least one.
