@@ -11,12 +11,13 @@ import pytest
 
 from sbae_tf import runtime
 from sbae_tf.config import Component, DataConfig, PretrainConfig
-from sbae_tf.encoder import Encoder
-from sbae_tf.export import export_encoder
 
 runtime.start_tensorflow()
 
-import tensorflow as tf  # noqa: E402 - after the quiet start.
+import tensorflow as tf  # noqa: E402 - after the quiet start, as what imports it.
+
+from sbae_tf.encoder import Encoder  # noqa: E402
+from sbae_tf.export import export_encoder  # noqa: E402
 
 # Before TensorFlow makes its devices, and so here.
 tf.config.set_logical_device_configuration(

@@ -69,6 +69,7 @@ class FineTuner:
         when it is called.
 
     Reference: Budhkar, Casabuena and Iyengar 2019, for the classifier on all layers and the decay.
+    The grid is ours.
     """
     check_options(
       batch_size=batch_size,

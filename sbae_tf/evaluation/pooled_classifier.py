@@ -31,6 +31,7 @@ class PooledClassifier(tf.Module):
     """
     super().__init__(name="classifier")
     self.layers = tuple(shapes)
+    # No dictionary: `tf.Module` would track it.
     self._shapes = tuple((name, tuple(shape)) for name, shape in shapes.items())
     self._grid = grid
     self._shares = np.concatenate(

@@ -15,7 +15,7 @@ PRESETS = {
       "initialization, before split_brain_96's training."
     ),
     command=command("split_brain_96_kmeans"),
-    result="tools/results/reproduction (3 epochs), tools/results/recipe.md (24 epochs)",
+    result="tools/results/reproduction (3 epochs), tools/results/recipe.md (60 epochs)",
     config=dataclasses.replace(RECIPE, initialization=Component("kmeans")),
   ),
 }
