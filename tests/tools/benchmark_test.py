@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import statistics
 import subprocess
@@ -384,6 +385,23 @@ def test_the_machine_is_described():
     machine.processor() in described["machine"] and f"{os.cpu_count()} x" in described["machine"]
   )
   assert described["command"].startswith("python -m tools.benchmark")
+
+
+@pytest.mark.parametrize(
+  ("flags", "name"),
+  [("fpu avx2", "A Chip"), ("fpu avx512f avx512bw", "A Chip with AVX-512")],
+)
+def test_processors_of_one_name_are_told_apart(flags, name, tmp_path, monkeypatch):
+  cores = (f"processor\t: {core}\nmodel name\t: A Chip\nflags\t\t: {flags}\n" for core in range(2))
+  file = tmp_path / "cpuinfo"
+  file.write_text("\n".join(cores))
+  monkeypatch.setattr(machine, "_CPUINFO", file)
+  assert machine.processor() == name
+
+
+def test_a_processor_without_a_name_is_told_by_its_architecture(tmp_path, monkeypatch):
+  monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
+  assert machine.processor() == platform.machine()
 
 
 @pytest.mark.parametrize(
