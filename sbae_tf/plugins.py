@@ -92,6 +92,10 @@ class Plugin:
     except ValueError as error:  # Of a library, too, which does not say what asked for it.
       raise ValueError(f"{self.kind} '{self.name}': {error}") from error
 
+  def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the defaults of those that are not among them."""
+    return {k: o.default for k, o in self.options.items() if not o.required} | dict(options)
+
   def check(self, options: Mapping[str, Any]) -> None:
     """Checks options against the signature of `build`, and that its package is installed.
 

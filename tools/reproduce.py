@@ -18,9 +18,9 @@ sbae_tf.pretrain and measured by sbae_tf.evaluate; their output is in seedN.log.
   Table 6    photographs with depth: held-out losses
 
 Each number is written to OUT/cells.jsonl at once. What is there is not measured again, unless its
-preset, flags or --protocol have changed since: so the tables can be filled on several days and
-machines. What a protocol does by default is not compared: where that has changed, --again. From
-that file the pages, the plots and OUT/cells.csv are made, at the end or by --report_only alone.
+preset, its flags or a protocol's options have changed since, defaults too: so the tables can be
+filled on several days and machines. From that file the pages, the plots and OUT/cells.csv are made,
+at the end or by --report_only alone.
 
 SIGTERM or SIGINT (Ctrl-C) stops the processes, which make checkpoints; the same command goes on.
 Exit status: 0 all is there; 1 some cells failed, each told with the end of its log; 2 a mistake in

@@ -123,9 +123,8 @@ def _build(protocols: Sequence[Component]) -> dict[str, tuple[Protocol, dict[str
     if component.name in built:
       raise ValueError(f"Expected every protocol once. Received: '{component.name}' twice")
     plugin = plugins.find("protocol", component.name)
-    defaults = {key: o.default for key, o in plugin.options.items() if not o.required}
     protocol = plugin.build(**component.options)
-    built[component.name] = protocol, {**defaults, **component.options}
+    built[component.name] = protocol, plugin.complete(component.options)
   if not built:
     raise ValueError(f"Expected protocols of {', '.join(plugins.names('protocol'))}. Received none")
   return built

@@ -150,6 +150,15 @@ def protocol_name(protocol: str) -> str:
   return Component.parse(protocol).name
 
 
+def complete(protocol: str) -> str:
+  """A protocol with all of its options: those that it does not tell are the defaults."""
+  component = Component.parse(protocol)
+  if component.name == HELD_OUT:
+    return protocol
+  options = plugins.find("protocol", component.name).complete(component.options)
+  return str(Component(component.name, options))
+
+
 def with_options(protocols: Mapping[str, str], changes: Iterable[str]) -> dict[str, str]:
   """The same protocols with other options.
 

@@ -9,10 +9,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sbae_tf import plugins
 from sbae_tf.config import Component
 from tools.reproduction import hardware
-from tools.reproduction.cells import HELD_OUT, Cell, Places, protocol_name
+from tools.reproduction.cells import HELD_OUT, Cell, Places, complete, protocol_name
 from tools.reproduction.records import Record
 
 _START_SECONDS = 20.0  # Of a process: TensorFlow, compilation, export.
@@ -46,7 +45,7 @@ def seconds(
     known = _mean(here, cell.method.name, lambda record: record.pretraining_seconds)
     total += _guessed_pretraining(cell, places) if known is None else known
   for protocol in protocols:
-    same = [record for record in here if record.protocol == protocol]
+    same = [record for record in here if record.protocol == complete(protocol)]
     known = _mean(same, cell.method.name, lambda record: record.evaluation_seconds)
     total += _guessed_evaluation(cell, protocol, places) if known is None else known
   return total
@@ -82,11 +81,8 @@ def _guessed_evaluation(cell: Cell, protocol: str, places: Places) -> float:
   return _START_SECONDS + guess * slower
 
 
-def _options(protocol: str) -> dict[str, Any]:
-  """All options of a protocol: what it says, and the defaults."""
-  known = plugins.find("protocol", protocol_name(protocol)).options
-  defaults = {name: option.default for name, option in known.items()}
-  return {**defaults, **Component.parse(protocol).options}
+def _options(protocol: str) -> Mapping[str, Any]:
+  return Component.parse(complete(protocol)).options
 
 
 def _few_shot_steps(options: Mapping[str, Any]) -> int:

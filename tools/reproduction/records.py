@@ -35,7 +35,8 @@ class Record:
     seed: the cell's.
     minutes: that the method trains for; None where its flags say how long.
     config: what decided the weights, see `recipe.deciding`.
-    protocol: its name and options: `few_shot(draws=3)`.
+    protocol: its name and all of its options, defaults too, for these may change:
+      `linear_probe(layers="", dimensions=9000)`.
     values: its numbers, as `report.json` has them.
     steps: that were trained.
     training_seconds: of these steps, without compilation, held-out losses and checkpoints.

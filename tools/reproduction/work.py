@@ -14,7 +14,7 @@ from sbae_tf import flags
 from sbae_tf.run_folder import RunFolder
 from tools.benchmarks import machine
 from tools.reproduction import calibration, clocks, hardware, held_out, recipe, training_time
-from tools.reproduction.cells import HELD_OUT, SHOWN, Cell, Places, protocol_name, shown
+from tools.reproduction.cells import HELD_OUT, SHOWN, Cell, Places, complete, protocol_name, shown
 from tools.reproduction.processes import Command, Work, WorkError
 from tools.reproduction.records import Record, Records
 
@@ -54,7 +54,7 @@ def missing(cell: Cell, records: list[Record]) -> tuple[str, ...]:
   return tuple(
     protocol
     for protocol in cell.protocols
-    if (cell.dataset, cell.method.name, cell.seed, wanted, protocol, here) not in there
+    if (cell.dataset, cell.method.name, cell.seed, wanted, complete(protocol), here) not in there
   )
 
 
@@ -144,7 +144,7 @@ def _record(
     seed=cell.seed,
     minutes=cell.method.minutes,
     config=recipe.deciding(cell.config(), timed=cell.method.minutes is not None),
-    protocol=protocol,
+    protocol=complete(protocol),
     values=values,
     steps=trained.steps,
     training_seconds=round(trained.seconds, 2),

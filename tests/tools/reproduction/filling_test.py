@@ -54,7 +54,8 @@ def test_a_cell_is_pretrained_measured_and_written_down(bench, methods, pretende
   assert bench([cell]) == 0
   assert _programs(pretender) == ["pretrain", "linear_probe", "few_shot"]
   first, second = bench.records.read()
-  assert (first.method, first.seed, first.protocol) == (methods.ours.name, 3, "linear_probe")
+  assert (first.method, first.seed) == (methods.ours.name, 3)
+  assert first.protocol == "linear_probe(layers='', dimensions=9000)"
   assert first.values["top1"] == 0.53 and second.values["frozen"]["16"]["mean"] == 0.36
   assert first.steps == 240 and first.training_seconds == pytest.approx(120.0)
   assert 0 <= first.pretraining_seconds < 60 and first.commands[0].endswith(
@@ -92,6 +93,17 @@ def test_what_is_there_is_not_run_again(bench, methods, pretender):
   assert len(bench.records.read()) == 2
 
 
+def test_a_protocol_by_other_defaults_is_measured_anew(bench, methods, pretender):
+  cell = Cell(methods.ours, IMAGENETTE, 0, ("linear_probe",))
+  assert bench([cell]) == 0
+  _programs(pretender)
+  told = dataclasses.replace(cell, protocols=("linear_probe(dimensions=9000)",))
+  assert bench([told]) == 0 and _programs(pretender) == []
+  file = bench.records.file
+  file.write_text(file.read_text().replace("dimensions=9000", "dimensions=4000"))
+  assert bench([cell]) == 0 and _programs(pretender) == ["linear_probe"]
+
+
 def test_a_changed_recipe_is_measured_anew_and_not_in_an_old_run(bench, methods, pretender):
   cell = Cell(methods.ours, IMAGENETTE, 0, ("linear_probe",))
   assert bench([cell]) == 0
@@ -123,7 +135,7 @@ def test_a_failure_is_told_and_the_others_go_on(bench, methods, pretender, capsy
   assert bench(wanted) == 2
   told = capsys.readouterr().err
   assert "linear_probe ended with exit status 1" in told and "    it went wrong" in told
-  assert [each.protocol for each in bench.records.read()] == ["finetune"]
+  assert [each.protocol_name for each in bench.records.read()] == ["finetune"]
   pretender.failing = None
   _programs(pretender)
   assert bench(wanted) == 0
