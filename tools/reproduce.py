@@ -118,6 +118,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     help="cells of these data sets, methods, or both, with ',' between them, such as "
     "'imagenette96/simplenet_*'",
   )
+  add(
+    "--without",
+    metavar="PROTOCOLS",
+    help="protocols to leave for another time, with ',' between them; 'finetune' takes longest",
+  )
   add("--jobs", type=int, default=1, help="cells at once, but for table 4; default: %(default)s")
   add("--again", action="store_true", help="measure what was measured, too")
   add("--dry_run", action="store_true", help="list cells, commands and about how long they take")
@@ -149,6 +154,7 @@ def _cells(flags: argparse.Namespace, methods: Lineup) -> list[Cell]:
     timed_protocols=cells.with_options(timed, flags.protocol),
   )
   found = cells.matching(found, flags.only.split(",") if flags.only else [])
+  found = cells.without(found, flags.without.split(",") if flags.without else [])
   for cell in found:
     cell.config()  # Raises what is wrong with the flags.
   return found

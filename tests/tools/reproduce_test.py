@@ -58,6 +58,7 @@ def _main(tmp_path, *arguments: str) -> int:
     (["--change=*: --no_such_flag=1"], "no_such_flag"),
     (["--change=*: --backbone.width=wide"], "width"),
     (["--only=nothing"], "--only=nothing"),
+    (["--without=nothing"], "--without=nothing"),
     (["--nothing"], "--nothing"),
     (["--data=nowhere"], "nowhere/caltech101_96/train"),
   ],

@@ -284,6 +284,27 @@ def matching(cells: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
   return [cell for cell in cells if cell in found] if patterns else list(cells)
 
 
+def without(cells: Sequence[Cell], names: Iterable[str]) -> list[Cell]:
+  """The cells without some protocols; those of which none is left are not among them.
+
+  Args:
+    cells: to choose from.
+    names: of the protocols.
+
+  Raises:
+    ValueError: no cell is measured by such a protocol.
+  """
+  known = {protocol_name(protocol) for cell in cells for protocol in cell.protocols}
+  left_out = set(names)
+  if left_out - known:
+    raise ValueError(
+      f"--without={','.join(sorted(left_out - known))} fits no cell. Protocols: "
+      f"{', '.join(sorted(known))}."
+    )
+  kept = {c: tuple(p for p in c.protocols if protocol_name(p) not in left_out) for c in cells}
+  return [dataclasses.replace(c, protocols=kept[c]) for c in cells if kept[c]]
+
+
 def _names(cell: Cell) -> tuple[str, ...]:
   return cell.dataset, cell.method.name, f"{cell.dataset}/{cell.method.name}", cell.name
 

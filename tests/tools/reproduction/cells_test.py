@@ -131,6 +131,16 @@ def test_some_cells_by_patterns(wanted):
     names("simplenet")
 
 
+def test_protocols_left_for_another_time(wanted):
+  kept = cells.without(wanted, ["finetune", "linear_probe"])
+  left = {cells.protocol_name(p) for cell in kept for p in cell.protocols}
+  assert left == {"few_shot", "segmentation", cells.HELD_OUT}
+  assert all(cell.protocols for cell in kept) and len(kept) < len(wanted)
+  assert cells.without(wanted, []) == wanted
+  with pytest.raises(ValueError, match=r"--without=probe fits no cell.*linear_probe"):
+    cells.without(wanted, ["probe", "finetune"])
+
+
 def _digest(cell: Cell, *, timed: bool = False) -> str:
   return recipe.digest(recipe.deciding(cell.config(), timed=timed), timed=timed)
 
