@@ -121,7 +121,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   add(
     "--without",
     metavar="PROTOCOLS",
-    help="protocols to leave for another time, with ',' between them; 'finetune' takes longest",
+    help="protocols to leave for another time, such as 'finetune,few_shot', which take longest",
   )
   add("--jobs", type=int, default=1, help="cells at once, but for table 4; default: %(default)s")
   add("--again", action="store_true", help="measure what was measured, too")
