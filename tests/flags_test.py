@@ -300,7 +300,7 @@ def test_help_lists_presets_and_components() -> None:
 def test_help_shows_the_defaults() -> None:
   help_text = flags.help_text()
   assert "Side of the square input, in pixels. [96]" in help_text
-  assert "the initial weights are exported. [60]" in " ".join(help_text.split())
+  assert "the initial weights are exported. [200]" in " ".join(help_text.split())
   assert "[0.5,1]" in help_text
   assert "[L->a,b:classification; a,b->L:classification]" in " ".join(help_text.split())
 
