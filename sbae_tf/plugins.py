@@ -93,7 +93,7 @@ class Plugin:
       raise ValueError(f"{self.kind} '{self.name}': {error}") from error
 
   def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the defaults of those that are not among them."""
+    """Options with the defaults of those that are not among them; required ones have none."""
     return {k: o.default for k, o in self.options.items() if not o.required} | dict(options)
 
   def check(self, options: Mapping[str, Any]) -> None:

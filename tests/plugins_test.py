@@ -200,6 +200,13 @@ def test_a_module_of_ones_own(write_module: WriteModule) -> None:
     sys.modules.pop(name, None)
 
 
+def test_options_are_completed_by_defaults(write_module: WriteModule) -> None:
+  plugin = plugins.find("schedule", write_module("mine", _OWN))
+  defaults = {"b": None, "c": "x", "d": False, "e": (1, 2)}
+  assert plugin.complete({}) == defaults  # `a` is required.
+  assert plugin.complete({"a": 1, "d": True}) == {**defaults, "a": 1, "d": True}
+
+
 def test_an_annotated_constant_is_read(write_module: WriteModule) -> None:
   # `STRIDE: int = 4` is as good as `STRIDE = 4`.
   assert plugins.find("schedule", write_module("mine", _OWN)).constants.get("PAIR") == (1, 2)

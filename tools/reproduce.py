@@ -74,7 +74,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     "--epochs",
     type=int,
     default=24,
-    help="of pretraining; 0: as the presets say; default: %(default)s",
+    help="of pretraining; 0: as the presets say, of which the default has more than what it is "
+    "compared with; default: %(default)s",
   )
   add(
     "--minutes",

@@ -44,8 +44,7 @@ def machine() -> str:
 def processor() -> str:
   """The processor's model, or its architecture where the system does not say.
 
-  With a word on AVX-512, which decides a training step's speed: a rented machine's model may be no
-  more than its maker's name.
+  With a word on AVX-512, for a rented machine's model may be no more than its maker's name.
   """
   try:
     lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
