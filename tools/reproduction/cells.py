@@ -233,14 +233,17 @@ def _rows(
       (methods.ours, *methods.reports, *methods.denoising, methods.random)
       + (methods.random_resnet18, methods.alexnet)
     )
-    baselines = (methods.autoencoder, methods.l_to_ab, methods.ab_to_l, methods.simclr)
+    baselines = (
+      *(methods.whole, methods.autoencoder),
+      *(methods.l_to_ab, methods.ab_to_l, methods.simclr),
+    )
     names = ("linear_probe", "finetune")
     return [
       *((IMAGENETTE, method, names) for method in (*both, *baselines)),
       *((CALTECH, method, names) for method in both),
     ]
   if table == 2:
-    few = (methods.ours, methods.random, methods.denoising[0], methods.simclr)
+    few = (methods.whole, methods.ours, methods.random, methods.denoising[0], methods.simclr)
     return [(IMAGENETTE, method, ("few_shot",)) for method in few]
   if table == 3:
     compared = (*layer_methods(methods), *methods.family)
@@ -255,8 +258,9 @@ def _rows(
 
 def layer_methods(methods: Lineup) -> tuple[Method, ...]:
   """Those that a plot compares layer by layer; the table has `Lineup.family` as well."""
+  split_brain = dict.fromkeys((methods.whole, methods.ours, methods.ours.timed(0)))
   single = (methods.l_to_ab, methods.ab_to_l)
-  return (methods.ours, methods.ours.timed(0), *single, methods.autoencoder, methods.random)
+  return (*split_brain, *single, methods.autoencoder, methods.random)
 
 
 def timed_methods(methods: Lineup) -> tuple[Method, ...]:

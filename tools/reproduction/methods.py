@@ -174,7 +174,8 @@ class Lineup:
   """The methods.
 
   Attributes:
-    ours: the default preset.
+    ours: the default preset, trained as long as the others.
+    whole: the same for all of its own epochs; `ours` where that is as long.
     reports: those of the report's table, by backbone and color space.
     denoising: autoencoders; the first one stands for them where one is enough.
     l_to_ab: one cross-channel encoder.
@@ -190,6 +191,7 @@ class Lineup:
   """
 
   ours: Method
+  whole: Method
   reports: tuple[Method, ...]
   denoising: tuple[Method, ...]
   l_to_ab: Method
@@ -208,7 +210,14 @@ class _Made(Protocol):
   """Makes a method; see `lineup`."""
 
   def __call__(
-    self, name: str, title: str, preset: str, *flags: str, rate: float = ..., steps: int = ...
+    self,
+    name: str,
+    title: str,
+    preset: str,
+    *flags: str,
+    rate: float = ...,
+    steps: int = ...,
+    all_epochs: bool = ...,
   ) -> Method: ...
 
 
@@ -218,16 +227,23 @@ def lineup(
   """The methods that the tables compare.
 
   Args:
-    epochs: that they train, but AlexNet, which takes long; 0: as their presets say.
+    epochs: that they train, but AlexNet, which takes long, and `Lineup.whole`; 0: as their presets
+      say.
     denoising: noise and amount of each denoising autoencoder, one at least.
     changes: to the flags of some.
   """
 
   def method(
-    name: str, title: str, preset: str, *flags: str, rate: float = _SIMPLENET, steps: int = 0
+    name: str,
+    title: str,
+    preset: str,
+    *flags: str,
+    rate: float = _SIMPLENET,
+    steps: int = 0,
+    all_epochs: bool = False,
   ) -> Method:
     made = Method(name, title, (f"--preset={preset}", *flags), rate)
-    if steps or epochs:
+    if steps or (epochs and not all_epochs):
       made = made.with_flags([f"--steps={steps}" if steps else f"--epochs={epochs}"])
     for change in changes:
       if fnmatch.fnmatchcase(name, change.pattern):
@@ -239,8 +255,12 @@ def lineup(
   alexnet = ("alexnet_lab", "split-brain AlexNet, Lab, few steps", "alexnet_lab")
   depth = ("rgbd_96", "HHA from color, color from HHA", "rgbd_96")
   random_resnet18 = ("random_resnet18", "ResNet18, random weights", RANDOM)
+  ours = by_name.get(OURS) or method(OURS, "split-brain, the default preset", OURS)
   return Lineup(
-    ours=by_name.get(OURS) or method(OURS, "split-brain, the default preset", OURS),
+    ours=ours,
+    whole=method(f"{OURS}_whole", f"{ours.title}, all of its epochs", OURS, all_epochs=True)
+    if epochs
+    else ours,
     reports=reports,
     denoising=tuple(_denoising(method, *each) for each in denoising),
     l_to_ab=method("l_to_ab_kmeans", "L -> ab alone, from k-means", "l_to_ab", _LIKE_OURS),

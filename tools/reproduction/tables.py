@@ -83,6 +83,7 @@ def table1_methods(
   """
   wanted = [methods.ours, *methods.reports, *methods.denoising]
   if dataset == IMAGENETTE:
+    wanted = [methods.whole, *wanted]
     wanted += [methods.autoencoder, methods.l_to_ab, methods.ab_to_l, methods.simclr]
   wanted += [methods.random, methods.random_resnet18, methods.alexnet]
   family = {method.name for method in methods.family}
@@ -129,7 +130,7 @@ def _row1(page: Page, records: Sequence[Record], dataset: str, name: str, title:
 
 def few_shot_rows(records: Sequence[Record], methods: Lineup) -> list[tuple[str, Group, str]]:
   """What the table of few labels has: titles, groups, and `frozen` or `finetuned`."""
-  wanted = (methods.ours, methods.random, methods.denoising[0], methods.simclr)
+  wanted = (methods.whole, methods.ours, methods.random, methods.denoising[0], methods.simclr)
   rows = []
   for name, title in with_others(wanted, records, IMAGENETTE, ("few_shot",)):
     group = spread.group(records, IMAGENETTE, name)

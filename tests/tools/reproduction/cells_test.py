@@ -47,7 +47,8 @@ def test_every_command_is_one_that_the_programs_take():
     elif cell.dataset == RGBD:
       assert (config.epochs > 0) == (config.steps > 0) == ("random" not in cell.name)
     elif cell.method.rate and "alexnet" not in cell.name:
-      assert (config.epochs, config.steps) == (24, 0)
+      epochs = presets.preset(presets.DEFAULT).epochs if "whole" in cell.name else 24
+      assert (config.epochs, config.steps) == (epochs, 0)
     for protocol in cell.protocols:
       arguments = cell.evaluate(places, protocol)
       if protocol == HELD_OUT:
@@ -75,7 +76,7 @@ def test_cells_that_tables_share_are_there_once(wanted, methods):
   assert {cell.method.minutes for cell in wanted if cell.dataset == CALTECH} == {None}
   only3 = cells.of_tables([3], methods, seeds=(0,), minutes=MINUTES)
   assert [cell.method.name for cell in only3] == [
-    presets.DEFAULT,
+    *(f"{presets.DEFAULT}_whole", presets.DEFAULT),
     *("l_to_ab_kmeans", "ab_to_l_kmeans", "autoencoder_kmeans", "random"),
     *(method.name for method in methods.family),
     methods.ours.timed(0).name,

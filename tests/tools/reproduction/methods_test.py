@@ -23,6 +23,7 @@ def test_names_differ_and_lengths_are_said_once(methods):
       "alexnet_lab": ["--steps=200"],
       "rgbd_96": ["--steps=120"],
       "rgbd_96_random": ["--epochs=0"],
+      methods.whole.name: [],
     }.get(method.name, ["--epochs=24"] if method.rate else [])
     assert lengths == expected, method.name
 
@@ -38,6 +39,7 @@ def test_further_flags_replace_those_of_the_same_name():
 def test_presets_may_say_how_long():
   found = lineup(epochs=0, denoising=[("gaussian", 0.2)])
   assert found.ours.flags == (f"--preset={found.ours.name}",)
+  assert found.whole == found.ours
   assert found.alexnet.flags[-1] == "--steps=200"
 
 
