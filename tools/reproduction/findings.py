@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from sbae_tf.config import Component
 from tools.reproduction import spread, tables
-from tools.reproduction.cells import IMAGENETTE
-from tools.reproduction.methods import OURS, Lineup, is_denoising, timed_name
+from tools.reproduction.cells import IMAGENETTE, complete
+from tools.reproduction.methods import OURS, Lineup, Method, is_denoising, timed_name
 from tools.reproduction.page import MISSING, Page
 from tools.reproduction.records import Record
 from tools.reproduction.spread import Group, Spread, Value
@@ -15,7 +16,9 @@ from tools.reproduction.spread import Group, Spread, Value
 # Points of top-1 accuracy, written down before anything was measured.
 _RANDOM_AIM = "18 or more"
 _DENOISING_AIM = "10 or more"
+_SINGLE_AIM = "above 0"
 _SIMCLR_AIM = "0 or more"
+_FEW_AIM = "8 or more"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Difference:
     than: the other method.
     aim: what was aimed at before anything was measured, in points; None where nothing was.
     value: the difference, a fraction; None where it was not measured.
+    steps: that both were trained for; empty where one was not measured.
     minutes: that the steps of both really took, where they were to take as many; else empty.
   """
 
@@ -36,6 +40,7 @@ class Difference:
   than: str
   aim: str | None
   value: Spread | None
+  steps: str = ""
   minutes: str = ""
 
 
@@ -49,28 +54,50 @@ def differences(
     methods: to compare.
     minutes: of the table of equal wall-clock.
   """
-  ours = spread.group(records, IMAGENETTE, OURS)
-  found = []
+  found: list[Difference] = []
+  for method in dict.fromkeys((methods.whole, methods.ours)):
+    found += _probes(records, method, methods)
+    found += _few_shot(records, method, methods)
+  return [*found, *_timed(records, methods, minutes), *_colors(records, methods)]
+
+
+def _probes(records: Sequence[Record], method: Method, methods: Lineup) -> Iterator[Difference]:
+  """What the default preset has more than the others, by each form of the linear probe.
+
+  What was not measured has a row for the form that tables have.
+  """
   best = best_denoising(records, methods)
   untrained = methods.ours.timed(0)
-  for than, name, aim in (
-    (methods.random.title, methods.random.name, _RANDOM_AIM),
-    (untrained.title, untrained.name, None),
-    (best[1], best[0], _DENOISING_AIM),
-    (methods.l_to_ab.title, methods.l_to_ab.name, "above 0"),
-    (methods.ab_to_l.title, methods.ab_to_l.name, "above 0"),
-    (methods.autoencoder.title, methods.autoencoder.name, None),
-    (methods.simclr.title, methods.simclr.name, None),
-  ):
-    theirs = spread.group(records, IMAGENETTE, name)
-    value = spread.difference(ours, theirs, "linear_probe", spread.top1)
-    found.append(Difference("linear probe", OURS, than, aim, value))
-  return [
-    *found,
-    *_few_shot(records, ours, methods),
-    *_timed(records, methods, minutes),
-    *_colors(records, methods),
-  ]
+  usual = spread.group(records, IMAGENETTE, method.name).form("linear_probe")
+  wanted = (IMAGENETTE, method.name, "linear_probe")
+  texts = {r.protocol for r in records if (r.dataset, r.method, r.protocol_name) == wanted}
+  forms = {Component.parse(complete(text)).options["dimensions"]: text for text in texts}
+  for dimensions in sorted(forms, reverse=True) or [0]:
+    form = forms.get(dimensions)
+    ours = spread.group(records, IMAGENETTE, method.name, form=form)
+    what = f"linear probe, {dimensions:,} numbers" if form else "linear probe"
+    for than, name, aim in (
+      (methods.random.title, methods.random.name, _RANDOM_AIM),
+      (untrained.title, untrained.name, None),
+      (best[1], best[0], _DENOISING_AIM),
+      (methods.l_to_ab.title, methods.l_to_ab.name, _SINGLE_AIM),
+      (methods.ab_to_l.title, methods.ab_to_l.name, _SINGLE_AIM),
+      (methods.autoencoder.title, methods.autoencoder.name, None),
+      (methods.simclr.title, methods.simclr.name, None),
+    ):
+      theirs = spread.group(records, IMAGENETTE, name, form=form)
+      value = spread.difference(ours, theirs, "linear_probe", spread.top1)
+      aimed = aim if method == methods.whole else None
+      if value is not None or form == usual:
+        yield Difference(what, method.title, than, aimed, value, _steps(value, ours, theirs))
+
+
+def _steps(value: Spread | None, *groups: Group) -> str:
+  """Such as `19,200, 288`: of what a difference is of."""
+  if value is None:
+    return ""
+  found = ({record.steps for record in group.records} for group in groups)
+  return ", ".join(" to ".join(f"{n:,}" for n in sorted(steps)) for steps in found)
 
 
 def best_denoising(records: Sequence[Record], methods: Lineup) -> tuple[str, str]:
@@ -88,16 +115,17 @@ def best_denoising(records: Sequence[Record], methods: Lineup) -> tuple[str, str
   return name, f"{title}, the best of {len(means)}" if len(means) > 1 else title
 
 
-def _few_shot(records: Sequence[Record], ours: Group, methods: Lineup) -> list[Difference]:
+def _few_shot(records: Sequence[Record], method: Method, methods: Lineup) -> Iterator[Difference]:
+  ours = spread.group(records, IMAGENETTE, method.name)
   scratch = spread.group(records, IMAGENETTE, methods.random.name)
   labels = tables.shown_labels([ours, scratch])
   theirs: Value = spread.few_shot("finetuned", labels)
-  found = []
   for way, words in (("frozen", "frozen"), ("finetuned", "fine-tuned")):
     value = spread.difference(ours, scratch, "few_shot", spread.few_shot(way, labels), theirs)
     what = f"{labels} labels a class, {words}"
-    found.append(Difference(what, OURS, "supervised from scratch", "8 or more", value))
-  return found
+    aim = _FEW_AIM if method == methods.whole else None
+    steps = _steps(value, ours, scratch)
+    yield Difference(what, method.title, "supervised from scratch", aim, value, steps)
 
 
 def _timed(
@@ -122,7 +150,8 @@ def _timed(
       ):
         value = spread.difference(ours, theirs, "linear_probe", spread.top1)
         took = _minutes(ours, theirs) if value and theirs is not random else ""
-        found.append(Difference(what, OURS, than, aim, value, took))
+        steps = _steps(value, ours, theirs)
+        found.append(Difference(what, methods.ours.title, than, aim, value, steps, took))
   return found
 
 
@@ -141,7 +170,9 @@ def _colors(records: Sequence[Record], methods: Lineup) -> list[Difference]:
     for other in (rgb, lab):
       theirs = spread.group(records, IMAGENETTE, other.name)
       value = spread.difference(group, theirs, protocol, spread.top1)
-      found.append(Difference(words, rescaled.title, other.title, "above 0: the report's", value))
+      steps = _steps(value, group, theirs)
+      aim = "above 0: the report's"
+      found.append(Difference(words, rescaled.title, other.title, aim, value, steps))
   return found
 
 
@@ -170,11 +201,12 @@ def index(
     "## Differences",
     "How many points of top-1 accuracy one method has more than another on the test part of "
     f"{IMAGENETTE}: mean ± standard deviation over seeds of the difference within a seed, the "
-    f"number of seeds in parentheses. `{OURS}` is the default preset. What was aimed at was "
-    "written down before. After equal minutes, what the steps of both really took stands beside.",
+    f"number of seeds in parentheses. `{OURS}` is the default preset. What was aimed at with "
+    "it was written down before; it is for all of its epochs. After equal minutes, what the steps "
+    "of both really took stands beside.",
   )
   page.add_table(
-    ("measured by", "method", "than", "points", "aim", "minutes of the steps of both"),
+    ("measured by", "method", "than", "points", "aim", "steps of both", "minutes of them"),
     [
       (
         each.what,
@@ -182,6 +214,7 @@ def index(
         each.than,
         MISSING if each.value is None else each.value.text(100, sign=True),
         each.aim or "",
+        each.steps,
         each.minutes,
       )
       for each in differences(records, methods, minutes)

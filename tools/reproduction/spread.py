@@ -66,6 +66,10 @@ class Group:
     """All of them."""
     return [record for seeds in self.by_protocol.values() for record in seeds.values()]
 
+  def form(self, protocol: str) -> str | None:
+    """A protocol with its options, by its name; None where none of its records is there."""
+    return next((r.protocol for r in self.by_protocol.get(protocol, {}).values()), None)
+
   def values(self, protocol: str, value: Value) -> dict[int, float]:
     """A number for each seed that has it.
 
@@ -95,15 +99,22 @@ EMPTY = Group({}, 0)
 
 
 def group(
-  records: Sequence[Record], dataset: str, method: str, *, hardware: str | None = None
+  records: Sequence[Record],
+  dataset: str,
+  method: str,
+  *,
+  hardware: str | None = None,
+  form: str | None = None,
 ) -> Group:
   """The records of a method that belong together: those of the newest one's recipe.
 
   Args:
-    records: from the oldest to the newest.
+    records: of all methods, from the oldest to the newest.
     dataset: of which data set.
     method: its name.
     hardware: on which machine; None for any.
+    form: a protocol with its options, of which alone records are wanted; None for the form of each
+      protocol that most methods were measured by, the newest of several.
   """
   mine = [
     record
@@ -113,17 +124,33 @@ def group(
   if not mine:
     return EMPTY
   same = [record for record in mine if record.recipe == mine[-1].recipe]
+  methods = _methods_by_form(records, dataset, timed=mine[-1].minutes is not None)
   found: dict[str, dict[int, Record]] = {}
   for name in dict.fromkeys(record.protocol_name for record in same):
-    forms = [record for record in same if record.protocol_name == name]
-    found[name] = {r.seed: r for r in forms if r.protocol == forms[-1].protocol}
+    forms = dict.fromkeys(r.protocol for r in reversed(same) if r.protocol_name == name)
+    usual = max(forms, key=lambda text: len(methods[text]))  # The first of several.
+    if form is None or form in forms:
+      found[name] = {r.seed: r for r in same if r.protocol == (form or usual)}
   return Group(found, len(mine) - sum(map(len, found.values())))
+
+
+def _methods_by_form(
+  records: Sequence[Record], dataset: str, *, timed: bool
+) -> Mapping[str, set[str]]:
+  """A protocol with its options to the methods that were measured by it."""
+  found: dict[str, set[str]] = {}
+  for record in records:
+    if record.dataset == dataset and (record.minutes is not None) == timed:
+      found.setdefault(record.protocol, set()).add(record.method)
+  return found
 
 
 def difference(
   ours: Group, theirs: Group, protocol: str, value: Value, their_value: Value | None = None
 ) -> Spread | None:
-  """How much more one has than the other, seed by seed; None where they have no seed in common.
+  """How much more one has than the other, seed by seed.
+
+  None where they have no seed in common, or were measured by other options.
 
   Args:
     ours: from whose number the other's is taken.
@@ -132,6 +159,8 @@ def difference(
     value: reads the number.
     their_value: reads the other's; None for `value`.
   """
+  if ours.form(protocol) != theirs.form(protocol):
+    return None
   a, b = ours.values(protocol, value), theirs.values(protocol, their_value or value)
   return Spread.of(a[seed] - b[seed] for seed in a if seed in b)
 

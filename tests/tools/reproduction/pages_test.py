@@ -209,12 +209,12 @@ def test_differences_are_those_of_the_seeds(record, probe, methods):
   ]
   records += [_few(record, ours, 0, 0.5, 0.6), _few(record, "random", 0, 0.9, 0.25)]
   found = {(each.what, each.than): each for each in findings.differences(records, methods, (3.0,))}
-  random = found["linear probe", methods.random.title]
+  random = found["linear probe, 9,000 numbers", methods.random.title]
   assert random.value.mean == pytest.approx((0.15 + 0.14 + 0.19) / 3) and random.value.count == 3
-  assert random.aim == "18 or more"
-  best = found["linear probe", "DENOISING_GAUSSIAN_10, the best of 2"]
+  assert random.aim is None and random.steps == "2,304, 2,304"
+  best = found["linear probe, 9,000 numbers", "DENOISING_GAUSSIAN_10, the best of 2"]
   assert best.value.mean == pytest.approx(0.12)
-  assert found["linear probe", methods.l_to_ab.title].value is None
+  assert found["linear probe, 9,000 numbers", methods.l_to_ab.title].value is None
   timed = {than: each for (what, than), each in found.items() if "after 3 minutes" in what}
   assert timed["SimCLR"].value.mean == pytest.approx(-0.05)
   assert timed[methods.denoising[0].title].value.mean == pytest.approx(0.04)
@@ -225,6 +225,34 @@ def test_differences_are_those_of_the_seeds(record, probe, methods):
   few = "supervised from scratch"
   assert found["16 labels a class, frozen", few].value.mean == pytest.approx(0.25)
   assert found["16 labels a class, fine-tuned", few].value.mean == pytest.approx(0.35)
+
+
+def test_aims_are_for_the_default_preset_with_all_of_its_epochs(record, probe, methods):
+  small = {"protocol": "linear_probe(layers='', dimensions=2304)"}
+  whole, ours = methods.whole.name, methods.ours.name
+  records = [probe(whole, 0.8), probe("random", 0.5), probe(whole, 0.78, **small)]
+  records += [probe("random", 0.55, **small), probe("l_to_ab_kmeans", 0.6, **small)]
+  records += [probe(ours, 0.7, **small, steps=288), _few(record, whole, 0, 0.5, 0.6)]
+  found = findings.differences(records, methods, (3.0,))
+  rows = {(each.what, each.ours, each.than): each for each in found}
+  title = methods.whole.title
+  random = rows["linear probe, 9,000 numbers", title, methods.random.title]
+  assert random.value.mean == pytest.approx(0.3) and random.aim == "18 or more"
+  random = rows["linear probe, 2,304 numbers", title, methods.random.title]
+  assert random.value.mean == pytest.approx(0.23) and random.aim == "18 or more"
+  random = rows["linear probe, 2,304 numbers", methods.ours.title, methods.random.title]
+  assert random.value.mean == pytest.approx(0.15) and random.aim is None
+  assert random.steps == "288, 2,304"
+  single = rows["linear probe, 2,304 numbers", title, methods.l_to_ab.title]
+  assert single.value.mean == pytest.approx(0.18) and single.aim == "above 0"
+  # What is not measured has a row for the numbers that the tables have.
+  assert ("linear probe, 9,000 numbers", title, methods.simclr.title) not in rows
+  assert rows["linear probe, 2,304 numbers", title, methods.simclr.title].value is None
+  few = rows["16 labels a class, frozen", title, "supervised from scratch"]
+  assert few.value is None and few.aim == "8 or more"
+  assert ("linear probe", title, methods.random.title) not in rows
+  (row, *_) = (each for each in findings.differences([], methods, ()) if each.ours == title)
+  assert (row.what, row.value) == ("linear probe", None)
 
 
 def test_all_is_written(record, probe, methods, tmp_path):

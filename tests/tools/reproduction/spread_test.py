@@ -53,6 +53,27 @@ def test_only_records_of_the_newest_recipe_and_form_belong_together(record):
   assert spread.group(records, "imagenette96", "nothing") == spread.EMPTY
 
 
+def test_the_form_of_a_protocol_is_the_one_of_most_methods(record):
+  small = {"protocol": "linear_probe(dimensions=9)"}
+  records = [
+    *(record(method=name, values={"top1": 0.5}, **small) for name in ("a", "b")),
+    *(record(method="a", values={"top1": 0.6}, seed=seed) for seed in (0, 1)),
+    record(method="c", values={"top1": 0.7}),
+  ]
+  group = spread.group(records, "imagenette96", "a")
+  assert group.spread("linear_probe", spread.top1) == Spread(0.6, 0.0, 2)  # As many: the newest.
+  records.append(record(method="d", values={"top1": 0.8}, **small))
+  group = spread.group(records, "imagenette96", "a")
+  assert group.form("linear_probe") == small["protocol"] and group.left_out == 2
+  assert group.spread("linear_probe", spread.top1) == Spread(0.5, None, 1)
+  large = spread.group(records, "imagenette96", "a", form="linear_probe")
+  assert large.spread("linear_probe", spread.top1) == Spread(0.6, 0.0, 2)
+  other = spread.group(records, "imagenette96", "c")
+  assert other.spread("linear_probe", spread.top1) == Spread(0.7, None, 1)
+  assert spread.difference(group, other, "linear_probe", spread.top1) is None
+  assert spread.difference(large, other, "linear_probe", spread.top1).mean == pytest.approx(-0.1)
+
+
 def test_a_difference_is_within_a_seed(record):
   ours = spread.group(_probes(record, 0.5, 0.7, 0.6), "imagenette96", "simplenet_lab")
   theirs = spread.group(_probes(record, 0.4, 0.5, method="b"), "imagenette96", "b")
