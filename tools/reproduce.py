@@ -124,7 +124,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     metavar="PROTOCOLS",
     help="protocols to leave for another time, such as 'finetune,few_shot', which take longest",
   )
-  add("--jobs", type=int, default=1, help="cells at once, but for table 4; default: %(default)s")
+  add(
+    "--jobs",
+    type=int,
+    default=1,
+    help="cells at once, but for table 4, each on its share of the processors; default: "
+    "%(default)s",
+  )
   add("--again", action="store_true", help="measure what was measured, too")
   add("--dry_run", action="store_true", help="list cells, commands and about how long they take")
   add("--report_only", action="store_true", help="pages and plots of what was measured")

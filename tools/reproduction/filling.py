@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from tools.reproduction import estimates, processes, work
 from tools.reproduction.cells import SHOWN, Cell, Places, protocol_name, shown
-from tools.reproduction.processes import Command, Process, Work
+from tools.reproduction.processes import Launch, Work
 from tools.reproduction.records import Record, Records
 
 # A cell, and the protocols that are missing.
@@ -99,7 +99,7 @@ def fill(
   calibration_steps: int,
   again: bool,
   received: Callable[[], int | None],
-  launch: Callable[[Command], Process] = processes.launch,
+  launch: Launch = processes.launch,
 ) -> int:
   """Works on cells: first those that may share the machine, then those that may not.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
 from tools.benchmarks.contestant import ROOT
@@ -34,6 +35,9 @@ class Command:
   log: pathlib.Path
 
 
+# Processors, by their numbers; empty: those that this process may use.
+Share = frozenset[int]
+
 # Yields commands and is sent their exit statuses; raises WorkError where it cannot go on.
 Work = Generator[Command, int, None]
 
@@ -52,10 +56,32 @@ class Process(Protocol):
     """Sends it a signal, if it still runs."""
 
 
-def launch(command: Command) -> Process:
-  """Starts a command by this interpreter, at the checkout's root."""
+@contextlib.contextmanager
+def _confined(share: Share) -> Iterator[None]:
+  """What this thread starts within a block may use these processors alone."""
+  if not share:
+    yield
+    return
+  before = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, share)
+  try:
+    yield
+  finally:
+    os.sched_setaffinity(0, before)
+
+
+Launch = Callable[[Command, Share], Process]
+
+
+def launch(command: Command, share: Share) -> Process:
+  """Starts a command by this interpreter, at the checkout's root.
+
+  Args:
+    command: to start.
+    share: the processors that it may use.
+  """
   command.log.parent.mkdir(parents=True, exist_ok=True)
-  with command.log.open("ab") as log:
+  with command.log.open("ab") as log, _confined(share):
     log.write(f"\n$ python {' '.join(command.arguments)}\n".encode())
     log.flush()
     return subprocess.Popen(
@@ -81,9 +107,9 @@ def run(
   jobs: int,
   failed: Callable[[str, str], None],
   received: Callable[[], int | None],
-  launch: Callable[[Command], Process] = launch,
+  launch: Launch = launch,
 ) -> None:
-  """Runs works to their ends, or until a signal came.
+  """Runs works to their ends, or until a signal came; each on a share of the processors.
 
   Args:
     works: by their names, in their order.
@@ -94,29 +120,43 @@ def run(
     launch: starts a process.
   """
   waiting = list(works.items())
-  running: list[_Running] = []
+  shares = _shares(jobs)
+  running: dict[int, _Running] = {}  # By the job's number.
   stopping = False
   while running or (waiting and not stopping):
     number = received()
     if number is not None and not stopping:
       stopping = True
-      for each in running:
+      for each in running.values():
         each.process.send_signal(number)
-    while waiting and len(running) < jobs and not stopping:
-      name, work = waiting.pop(0)
-      running += _resumed(name, work, None, failed, launch)
-    still = []
-    for each in running:
+    for job, share in enumerate(shares):
+      while job not in running and waiting and not stopping:
+        name, work = waiting.pop(0)
+        started = _resumed(name, work, None, failed, launch, share)
+        running.update({} if started is None else {job: started})
+    for job, each in list(running.items()):
       status = each.process.poll()
       if status is None:
-        still.append(each)
-      elif stopping:
+        continue
+      del running[job]
+      if stopping:
         _stopped(each.work)
       else:
-        still += _resumed(each.name, each.work, status, failed, launch)
-    running = still
+        resumed = _resumed(each.name, each.work, status, failed, launch, shares[job])
+        running.update({} if resumed is None else {job: resumed})
     if running:
       time.sleep(_POLL_SECONDS)
+
+
+def _shares(jobs: int) -> list[Share]:
+  """Each job's processors. On all of them, the threads of one would be in the way of another's.
+
+  Where jobs are more than processors, some share one.
+  """
+  if jobs == 1 or not hasattr(os, "sched_getaffinity"):  # Linux alone has it.
+    return [frozenset()] * jobs
+  found = sorted(os.sched_getaffinity(0))
+  return [frozenset(found[job::jobs] or [found[job % len(found)]]) for job in range(jobs)]
 
 
 def _resumed(
@@ -124,17 +164,18 @@ def _resumed(
   work: Work,
   status: int | None,
   failed: Callable[[str, str], None],
-  launch: Callable[[Command], Process],
-) -> list[_Running]:
-  """Lets a work go on to its next command and starts that; none at its end."""
+  launch: Launch,
+  share: Share,
+) -> _Running | None:
+  """Lets a work go on to its next command and starts that; None at its end."""
   try:
     command = next(work) if status is None else work.send(status)
-    return [_Running(name, work, launch(command))]
+    return _Running(name, work, launch(command, share))
   except StopIteration:
-    return []
+    return None
   except (WorkError, ValueError, OSError) as error:
     failed(name, str(error))
-    return []
+    return None
 
 
 def _stopped(work: Work) -> None:

@@ -81,7 +81,7 @@ class Pretender:
     self.failing: str | None = None
     self.step_seconds = 0.5
 
-  def __call__(self, command) -> Pretender._Ended:
+  def __call__(self, command, share) -> Pretender._Ended:
     self.launched.append(command.arguments)
     command.log.parent.mkdir(parents=True, exist_ok=True)
     if self.failing and any(self.failing in argument for argument in command.arguments):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -25,9 +26,11 @@ class _Machine:
     self.running: dict[str, _Machine._Process] = {}
     self.most = 0
     self.order: list[str] = []
+    self.shares: dict[processes.Share, list[str]] = {}
 
-  def launch(self, command: Command) -> _Machine._Process:
+  def launch(self, command: Command, share: processes.Share) -> _Machine._Process:
     name, status = command.arguments
+    self.shares.setdefault(share, []).append(name)
     self.order.append(name)
     process = self._Process(self, name, int(status))
     self.running[name] = process
@@ -101,7 +104,7 @@ def test_a_signal_is_passed_on_once_and_waited_for(tmp_path):
   works = {name: _work(name, [0, 0], tmp_path, ended) for name in "abc"}
   seen = []
   launch = machine.launch
-  machine.launch = lambda command: seen.append(launch(command)) or seen[-1]
+  machine.launch = lambda *given: seen.append(launch(*given)) or seen[-1]
   assert _run(works, machine, received=lambda: next(asked)) == []
   assert machine.order == ["a0", "b0"] and ended == ["a0", "b0"]
   assert [process.signals for process in seen] == [[signal.SIGTERM]] * 2
@@ -111,7 +114,7 @@ def test_a_signal_is_passed_on_once_and_waited_for(tmp_path):
 def test_a_real_process_is_logged_and_stopped(tmp_path):
   log = tmp_path / "folder" / "log.txt"
   code = "import time; print('here I am'); time.sleep(60)"
-  process = processes.launch(Command(("-c", code), log))
+  process = processes.launch(Command(("-c", code), log), frozenset())
   deadline = time.monotonic() + 30
   while "here I am\n" not in log.read_text() and time.monotonic() < deadline:
     time.sleep(0.02)
@@ -120,6 +123,27 @@ def test_a_real_process_is_logged_and_stopped(tmp_path):
     time.sleep(0.02)
   assert process.poll() == -signal.SIGTERM
   assert log.read_text().startswith("\n$ python -c ") and sys.executable not in log.read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone has it")
+def test_a_job_keeps_to_its_share_of_the_processors(tmp_path, monkeypatch):
+  mine = os.sched_getaffinity(0)
+  log = tmp_path / "log.txt"
+  code = "import os; print(sorted(os.sched_getaffinity(0)))"
+  process = processes.launch(Command(("-c", code), log), frozenset([max(mine)]))
+  assert process.wait(30) == 0 and os.sched_getaffinity(0) == mine
+  assert log.read_text().endswith(f"\n[{max(mine)}]\n")
+
+  def used(processors, jobs):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(processors))
+    machine = _Machine()
+    works = {name: _work(name, [0, 0], tmp_path) for name in "abcd"}
+    assert _run(works, machine, jobs=jobs) == []
+    return {tuple(sorted(share)): names for share, names in machine.shares.items()}
+
+  assert used({1, 2, 5}, 2) == {(1, 5): ["a0", "a1", "c0", "c1"], (2,): ["b0", "b1", "d0", "d1"]}
+  assert set(used({1, 2}, 3)) == {(1,), (2,)}
+  assert set(used({1, 2}, 1)) == {()}  # It has them all.
 
 
 def test_the_last_lines_of_a_log(tmp_path):
