@@ -86,9 +86,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   add(
     "--denoising",
     metavar="NOISE:AMOUNT,...",
-    default="masking:0.1,gaussian:0.1,salt_and_pepper:0.1",
-    help="denoising autoencoders of table 1, the first one of tables 2 and 4, too; 'all': each "
-    "noise at 5, 10, 20 and 50%%; default: %(default)s",
+    default="masking:0.1",
+    help="denoising autoencoders of table 1, the first one of tables 2 and 4, too, such as "
+    "masking:0.1,gaussian:0.1,salt_and_pepper:0.1; 'all': each noise at 5, 10, 20 and 50%%; "
+    "default: %(default)s",
   )
   add(
     "--change",

@@ -76,17 +76,19 @@ def _probes(records: Sequence[Record], method: Method, methods: Lineup) -> Itera
     form = forms.get(dimensions)
     ours = spread.group(records, IMAGENETTE, method.name, form=form)
     what = f"linear probe, {dimensions:,} numbers" if form else "linear probe"
-    for than, name, aim in (
-      (methods.random.title, methods.random.name, _RANDOM_AIM),
-      (untrained.title, untrained.name, None),
-      (best[1], best[0], _DENOISING_AIM),
-      (methods.l_to_ab.title, methods.l_to_ab.name, _SINGLE_AIM),
-      (methods.ab_to_l.title, methods.ab_to_l.name, _SINGLE_AIM),
-      (methods.autoencoder.title, methods.autoencoder.name, None),
-      (methods.simclr.title, methods.simclr.name, None),
+    there = spread.top1_where(ours)
+    for than, name, aim, their_value in (
+      (methods.random.title, methods.random.name, _RANDOM_AIM, None),
+      (f"{methods.random.title}, on the same layer", methods.random.name, _RANDOM_AIM, there),
+      (untrained.title, untrained.name, None, None),
+      (best[1], best[0], _DENOISING_AIM, None),
+      (methods.l_to_ab.title, methods.l_to_ab.name, _SINGLE_AIM, None),
+      (methods.ab_to_l.title, methods.ab_to_l.name, _SINGLE_AIM, None),
+      (methods.autoencoder.title, methods.autoencoder.name, None, None),
+      (methods.simclr.title, methods.simclr.name, None, None),
     ):
       theirs = spread.group(records, IMAGENETTE, name, form=form)
-      value = spread.difference(ours, theirs, "linear_probe", spread.top1)
+      value = spread.difference(ours, theirs, "linear_probe", spread.top1, their_value)
       aimed = aim if method == methods.whole else None
       if value is not None or form == usual:
         yield Difference(what, method.title, than, aimed, value, _steps(value, ours, theirs))
@@ -202,8 +204,10 @@ def index(
     "How many points of top-1 accuracy one method has more than another on the test part of "
     f"{IMAGENETTE}: mean ± standard deviation over seeds of the difference within a seed, the "
     f"number of seeds in parentheses. `{OURS}` is the default preset. What was aimed at with "
-    "it was written down before; it is for all of its epochs. After equal minutes, what the steps "
-    "of both really took stands beside.",
+    "it was written down before; it is for all of its epochs. A linear probe is of the layer that "
+    "the training part chose, for each method and seed; *on the same layer*: of that which it "
+    "chose for the first method. After equal minutes, what the steps of both really took stands "
+    "beside.",
   )
   page.add_table(
     ("measured by", "method", "than", "points", "aim", "steps of both", "minutes of them"),

@@ -180,6 +180,13 @@ def layer_top1(layer: str) -> Value:
   return lambda record: record.values["layers"][layer]["top1"]
 
 
+def top1_where(ours: Group) -> Value:
+  """Reads a linear probe's accuracy on the layer that validation chose for ours, seed by seed."""
+  records = ours.by_protocol.get("linear_probe", {})
+  chosen = {seed: record.values["best_layer"] for seed, record in records.items()}
+  return lambda record: layer_top1(chosen[record.seed])(record)
+
+
 def few_shot(way: str, labels: int) -> Value:
   """Reads the accuracy with so many labels a class, the mean over draws.
 

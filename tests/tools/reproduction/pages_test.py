@@ -230,7 +230,8 @@ def test_differences_are_those_of_the_seeds(record, probe, methods):
 def test_aims_are_for_the_default_preset_with_all_of_its_epochs(record, probe, methods):
   small = {"protocol": "linear_probe(layers='', dimensions=2304)"}
   whole, ours = methods.whole.name, methods.ours.name
-  records = [probe(whole, 0.8), probe("random", 0.5), probe(whole, 0.78, **small)]
+  elsewhere = {"layers": {"conv3": {"top1": 0.45}}, "best_layer": "conv1", "top1": 0.5}
+  records = [probe(whole, 0.8), probe("random", 0.5, values=elsewhere), probe(whole, 0.78, **small)]
   records += [probe("random", 0.55, **small), probe("l_to_ab_kmeans", 0.6, **small)]
   records += [probe(ours, 0.7, **small, steps=288), _few(record, whole, 0, 0.5, 0.6)]
   found = findings.differences(records, methods, (3.0,))
@@ -238,6 +239,9 @@ def test_aims_are_for_the_default_preset_with_all_of_its_epochs(record, probe, m
   title = methods.whole.title
   random = rows["linear probe, 9,000 numbers", title, methods.random.title]
   assert random.value.mean == pytest.approx(0.3) and random.aim == "18 or more"
+  same = rows["linear probe, 9,000 numbers", title, f"{methods.random.title}, on the same layer"]
+  assert same.value.mean == pytest.approx(0.35) and same.aim == "18 or more"
+  same = f"{methods.random.title}, on the same layer"
   random = rows["linear probe, 2,304 numbers", title, methods.random.title]
   assert random.value.mean == pytest.approx(0.23) and random.aim == "18 or more"
   random = rows["linear probe, 2,304 numbers", methods.ours.title, methods.random.title]

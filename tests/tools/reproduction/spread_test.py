@@ -83,6 +83,19 @@ def test_a_difference_is_within_a_seed(record):
   assert spread.difference(ours, spread.EMPTY, "linear_probe", spread.top1) is None
 
 
+def test_a_difference_on_the_layer_that_was_chosen_for_each_seed(record):
+  mine = [
+    record(seed=seed, values={**record().values, "best_layer": layer, "top1": 0.9})
+    for seed, layer in enumerate(("conv5", "conv4"))
+  ]
+  ours = spread.group(mine, "imagenette96", "simplenet_lab")
+  theirs = spread.group(_probes(record, 0.8, 0.8, 0.8, method="b"), "imagenette96", "b")
+  where = spread.top1_where(ours)  # The fixture has 0.5 + i / 100 on conv_i.
+  found = spread.difference(ours, theirs, "linear_probe", spread.top1, where)
+  assert found.mean == pytest.approx(0.9 - (0.55 + 0.54) / 2) and found.count == 2
+  assert spread.top1_where(spread.EMPTY)
+
+
 def test_numbers_that_a_record_does_not_have_are_left_out(record):
   few = {"frozen": {"1": {"mean": 0.2}, "16": {"mean": 0.4}}, "finetuned": None}
   records = [
