@@ -241,7 +241,6 @@ def test_aims_are_for_the_default_preset_with_all_of_its_epochs(record, probe, m
   assert random.value.mean == pytest.approx(0.3) and random.aim == "18 or more"
   same = rows["linear probe, 9,000 numbers", title, f"{methods.random.title}, on the same layer"]
   assert same.value.mean == pytest.approx(0.35) and same.aim == "18 or more"
-  same = f"{methods.random.title}, on the same layer"
   random = rows["linear probe, 2,304 numbers", title, methods.random.title]
   assert random.value.mean == pytest.approx(0.23) and random.aim == "18 or more"
   random = rows["linear probe, 2,304 numbers", methods.ours.title, methods.random.title]
