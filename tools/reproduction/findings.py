@@ -159,7 +159,10 @@ def _timed(
 
 def _minutes(ours: Group, theirs: Group) -> str:
   """Such as `10.2, 9.8`: the means over seeds."""
-  both = (group.by_seed(lambda record: record.training_seconds / 60) for group in (ours, theirs))
+  both = (
+    group.by_seed(lambda record: record.training_seconds / 60, "linear_probe")
+    for group in (ours, theirs)
+  )
   return ", ".join("" if each is None else f"{each.mean:.1f}" for each in both)
 
 

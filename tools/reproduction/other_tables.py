@@ -79,8 +79,8 @@ def table6(records: Sequence[Record], methods: Lineup) -> Page:
   for method, group in groups:
     commands, machines = page.sources(group, HELD_OUT)
     losses = [group.spread(HELD_OUT, _loss(name)) for name in names]
-    steps = group.by_seed(lambda record: record.steps)
-    minutes = group.by_seed(lambda record: record.pretraining_seconds)
+    steps = group.by_seed(lambda record: record.steps, HELD_OUT)
+    minutes = group.by_seed(lambda record: record.pretraining_seconds, HELD_OUT)
     rows.append(
       [
         method.title,

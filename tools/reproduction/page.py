@@ -91,7 +91,8 @@ class Page:
       lines += ["", f"*{MISSING}*: no record is of it yet."]
     left_out = sum(group.left_out for group in self._groups)
     if left_out:
-      lines += ["", f"Records of earlier recipes, in `cells.jsonl` and not here: {left_out}."]
+      what = "Records of earlier recipes or other options, or measured again since"
+      lines += ["", f"{what}, in `cells.jsonl` and not here: {left_out}."]
     if self._machines:
       lines += ["", "## Machines", ""]
       for machine, letter in self._machines.items():

@@ -147,14 +147,16 @@ def _timed(
     for place, method in enumerate(timed_methods(methods)):
       groups = [(wanted, group) for title, wanted, group in rows if title == method.title]
       if any(wanted and group.records for wanted, group in groups):
-        points = _points((_trained_minutes(g), g.spread(protocol, value)) for _, g in groups)
+        points = _points(
+          (_trained_minutes(group, protocol), group.spread(protocol, value)) for _, group in groups
+        )
         lines.append(_Line(method.title, place, False, points))
     title = f"{what} against training time, {IMAGENETTE}, on\n{hardware}"
     yield _Plot(file, title, "training (minutes of the steps)", lines)
 
 
-def _trained_minutes(group: Group) -> float:
-  found = group.by_seed(lambda record: record.training_seconds)
+def _trained_minutes(group: Group, protocol: str) -> float:
+  found = group.by_seed(lambda record: record.training_seconds, protocol)
   return found.mean / 60 if found else 0.0
 
 

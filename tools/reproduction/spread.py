@@ -55,7 +55,8 @@ class Group:
 
   Attributes:
     by_protocol: a protocol's name to a seed's record of it, by the seeds.
-    left_out: how many records of the method are of earlier recipes or other forms.
+    left_out: how many records of the method are of earlier recipes or other forms, or were measured
+      again.
   """
 
   by_protocol: Mapping[str, Mapping[int, Record]]
@@ -89,10 +90,22 @@ class Group:
     """A number over the seeds; see `values`."""
     return Spread.of(self.values(protocol, value).values())
 
-  def by_seed(self, value: Value) -> Spread | None:
-    """A number of the pretraining over the seeds, the same in all protocols."""
-    newest = {record.seed: value(record) for record in self.records}
-    return Spread.of(newest.values())
+  def by_seed(self, value: Value, *protocols: str) -> Spread | None:
+    """A number of the pretraining over the seeds.
+
+    A seed that was pretrained again, for another protocol on another day or machine, has several
+    such numbers: so only those count that what is shown was measured after.
+
+    Args:
+      value: reads the number.
+      *protocols: of what is shown, by name; of a seed that several have, the last one's number.
+    """
+    found = {
+      seed: value(record)
+      for protocol in protocols
+      for seed, record in self.by_protocol.get(protocol, {}).items()
+    }
+    return Spread.of(found.values())
 
 
 EMPTY = Group({}, 0)

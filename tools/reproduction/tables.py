@@ -35,13 +35,13 @@ def _evaluation_minutes(group: Group, protocol: str) -> str:
   return _minutes(group.spread(protocol, lambda record: record.evaluation_seconds))
 
 
-def _pretraining(group: Group) -> tuple[str, str, str]:
-  """Steps, minutes of the steps alone, and of the whole process."""
-  steps = sorted({record.steps for record in group.records})
+def _pretraining(group: Group, *protocols: str) -> tuple[str, str, str]:
+  """Steps, minutes of the steps alone, and of the whole process, before these protocols."""
+  steps = sorted({r.steps for name in protocols for r in group.by_protocol.get(name, {}).values()})
   return (
     " to ".join(dict.fromkeys(f"{n:,}" for n in (steps[0], steps[-1]))) if steps else MISSING,
-    _minutes(group.by_seed(lambda record: record.training_seconds)),
-    _minutes(group.by_seed(lambda record: record.pretraining_seconds)),
+    _minutes(group.by_seed(lambda record: record.training_seconds, *protocols)),
+    _minutes(group.by_seed(lambda record: record.pretraining_seconds, *protocols)),
   )
 
 
@@ -121,7 +121,7 @@ def _row1(page: Page, records: Sequence[Record], dataset: str, name: str, title:
     ", ".join(layers),
     percent(group.spread(tuned, spread.top1)),
     percent(group.spread(tuned, spread.top5)),
-    *_pretraining(group),
+    *_pretraining(group, probe, tuned),
     _evaluation_minutes(group, probe),
     _evaluation_minutes(group, tuned),
     *(machines, commands),
@@ -163,7 +163,7 @@ def table2(records: Sequence[Record], methods: Lineup) -> Page:
     accuracies = [
       percent(group.spread("few_shot", spread.few_shot(way, count))) for count in labels
     ]
-    minutes = _pretraining(group)[2]
+    minutes = _pretraining(group, "few_shot")[2]
     seconds = _evaluation_minutes(group, "few_shot")
     table.append([title, *accuracies, minutes, seconds, machines, commands])
   page.add_table(
@@ -194,7 +194,7 @@ def table3(records: Sequence[Record], methods: Lineup) -> Page:
       percent(group.spread("linear_probe", spread.layer_top1(layer))) for layer in LAYERS
     ]
     rows.append(
-      [method.title, *accuracies, *_pretraining(group)]
+      [method.title, *accuracies, *_pretraining(group, "linear_probe")]
       + [_evaluation_minutes(group, "linear_probe"), machines, commands]
     )
   head = ("pretraining", *LAYERS, *_PRETRAINING_HEAD, "of the probe", *_SOURCES_HEAD)
@@ -273,7 +273,7 @@ def timed_groups(
 
 def _row4(page: Page, title: str, wanted: float, group: Group, labels: int) -> list[str]:
   probe = group.by_protocol.get("linear_probe", {})
-  steps, trained, whole = _pretraining(group)
+  steps, trained, whole = _pretraining(group, "linear_probe", "few_shot")
   commands, machines = page.sources(group, "linear_probe", "few_shot")
   return [
     title,

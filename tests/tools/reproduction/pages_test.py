@@ -105,7 +105,7 @@ def test_earlier_recipes_are_counted(probe, record, methods):
   records = [probe("random", 0.1, config=older), probe("random", 0.5)]
   page = tables.table3(records, methods).markdown(())
   assert _row(page, methods.random.title)[1] == "50.0 (1)"
-  assert "Records of earlier recipes, in `cells.jsonl` and not here: 1." in page
+  assert "measured again since, in `cells.jsonl` and not here: 1." in page
 
 
 def _few(record, method, seed, frozen, tuned, **changes):

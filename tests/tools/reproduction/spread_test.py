@@ -109,3 +109,17 @@ def test_numbers_that_a_record_does_not_have_are_left_out(record):
   layers = spread.group([record()], "imagenette96", "simplenet_lab")
   assert layers.spread("linear_probe", spread.layer_top1("conv2")).mean == pytest.approx(0.52)
   assert layers.spread("linear_probe", spread.layer_top1("conv9")) is None
+
+
+def test_the_pretraining_that_counts_is_the_one_before_what_is_shown(record):
+  again = record(protocol="finetune", values={"top1": 0.7}, training_seconds=60.0)
+  records = [record(), record(seed=1, training_seconds=800.0), again]
+  found = spread.group(records, "imagenette96", "simplenet_lab")
+
+  def seconds(*protocols):
+    return found.by_seed(lambda record: record.training_seconds, *protocols)
+
+  assert seconds("linear_probe") == Spread.of([600.0, 800.0])
+  assert seconds("finetune") == Spread.of([60.0])
+  assert seconds("linear_probe", "finetune") == Spread.of([60.0, 800.0])
+  assert seconds("few_shot") is None
