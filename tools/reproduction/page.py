@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from tools.reproduction.records import Record
@@ -22,7 +23,7 @@ class Page:
       *paragraphs: below the title.
     """
     self._lines = [f"# {title}"]
-    self._commands: dict[str, str] = {}  # That pretrain, with their seeds.
+    self._commands: dict[str, str] = {}  # That pretrain, with what is said of their seeds.
     self._measuring: dict[str, set[int]] = {}  # With the numbers of those above.
     self._machines: dict[str, str] = {}  # To their letters.
     self._revisions: dict[str, dict[str, None]] = {}  # On the machines of these letters.
@@ -57,8 +58,7 @@ class Page:
     if not records:
       return "", ""
     records.sort(key=lambda record: record.seed)
-    seeds = ", ".join(map(str, sorted({record.seed for record in records})))
-    self._commands.setdefault(records[0].commands[0], seeds)
+    self._commands.setdefault(records[0].commands[0], _seeds(records))
     number = list(self._commands).index(records[0].commands[0]) + 1
     for record in records:
       if record.commands[1]:
@@ -101,7 +101,7 @@ class Page:
     if self._commands:
       lines += ["", "## Commands", "", _COMMANDS, "", "```sh"]
       for number, (command, seeds) in enumerate(self._commands.items(), start=1):
-        lines += [f"# {number}: seed{'s' if ',' in seeds else ''} {seeds}", command]
+        lines += [f"# {number}: {seeds}", command]
       for command, numbers in self._measuring.items():
         everything = len(numbers) == len(self._commands)
         lines += [f"# after {'each' if everything else ', '.join(map(str, sorted(numbers)))}"]
@@ -111,9 +111,26 @@ class Page:
 
 
 _COMMANDS = (
-  "Of the first seed; the others differ in `--seed` and folders. DATA is the folder above the data "
-  "sets, RUNS that of the runs, RUN the folder of one of them. `cells.csv` has them as they ran."
+  "Of the first seed; the others differ in `--seed`, folders and what stands above the command. "
+  "DATA is the folder above the data sets, RUNS that of the runs, RUN the folder of one of them. "
+  "`cells.csv` has them as they ran."
 )
+
+
+def _seeds(records: Sequence[Record]) -> str:
+  """The seeds, and the flags that some of these records were pretrained with and others not."""
+  seeds = sorted({record.seed for record in records})
+  words = [{_of_any_seed(word) for word in record.commands[0].split()} for record in records]
+  used = Counter(word for each in words for word in each)
+  differing = sorted(word for word, times in used.items() if times < len(records))
+  text = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+  return "; not always with ".join([text, *differing])
+
+
+def _of_any_seed(word: str) -> str:
+  """A word of a command; of what differs between seeds, the flag alone."""
+  flag, _, value = word.partition("=")
+  return flag if flag == "--seed" or value.startswith("RUNS/") else word
 
 
 def _of_any_cell(record: Record) -> str:

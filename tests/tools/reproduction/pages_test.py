@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import tensorflow as tf
 
@@ -70,6 +72,15 @@ def test_methods_that_only_records_know_have_a_row(record, methods):
   # The family has a table of its own.
   family = record(method=methods.family[-1].name, title="one of the family")
   assert "one of the family" not in tables.table1([family], methods).markdown(())
+
+
+def test_flags_that_some_seeds_were_pretrained_without_are_told(probe, methods):
+  both = [probe("random", 0.5, seed) for seed in (0, 1)]
+  here = both[0].commands
+  there = dataclasses.replace(both[0], commands=(f"{here[0]} --jit_compile=false", here[1]))
+  page = tables.table3([there, both[1]], methods).markdown(())
+  assert "# 1: seeds 0, 1; not always with --jit_compile=false\npython -m pretrain" in page
+  assert "not always" not in tables.table3(both, methods).markdown(())
 
 
 def test_commands_are_of_the_first_seed_and_what_measures_is_told_once(probe, methods):
