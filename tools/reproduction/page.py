@@ -23,7 +23,7 @@ class Page:
       *paragraphs: below the title.
     """
     self._lines = [f"# {title}"]
-    self._commands: dict[str, str] = {}  # That pretrain, with what is said of their seeds.
+    self._commands: dict[str, list[Record]] = {}  # That pretrain, with all rows' records of them.
     self._measuring: dict[str, set[int]] = {}  # With the numbers of those above.
     self._machines: dict[str, str] = {}  # To their letters.
     self._revisions: dict[str, dict[str, None]] = {}  # On the machines of these letters.
@@ -58,7 +58,7 @@ class Page:
     if not records:
       return "", ""
     records.sort(key=lambda record: record.seed)
-    self._commands.setdefault(records[0].commands[0], _seeds(records))
+    self._commands.setdefault(records[0].commands[0], []).extend(records)
     number = list(self._commands).index(records[0].commands[0]) + 1
     for record in records:
       if record.commands[1]:
@@ -100,8 +100,8 @@ class Page:
       lines += ["", f"Measured {_period(self._dates)}."]
     if self._commands:
       lines += ["", "## Commands", "", _COMMANDS, "", "```sh"]
-      for number, (command, seeds) in enumerate(self._commands.items(), start=1):
-        lines += [f"# {number}: {seeds}", command]
+      for number, (command, records) in enumerate(self._commands.items(), start=1):
+        lines += [f"# {number}: {_seeds(records)}", command]
       for command, numbers in self._measuring.items():
         everything = len(numbers) == len(self._commands)
         lines += [f"# after {'each' if everything else ', '.join(map(str, sorted(numbers)))}"]

@@ -83,6 +83,16 @@ def test_flags_that_some_seeds_were_pretrained_without_are_told(probe, methods):
   assert "not always" not in tables.table3(both, methods).markdown(())
 
 
+def test_rows_of_one_command_tell_the_seeds_of_all(probe, methods):
+  trained = ("python -m pretrain", "python -m evaluate")
+  rows = [
+    probe(name, 0.5, seed, commands=trained)
+    for name, seed in (("random", 0), ("autoencoder_lab", 0), ("autoencoder_lab", 1))
+  ]
+  page = tables.table3(rows, methods).markdown(())
+  assert "# 1: seeds 0, 1\npython -m pretrain\n" in page
+
+
 def test_commands_are_of_the_first_seed_and_what_measures_is_told_once(probe, methods):
   records = [probe(name, 0.5, seed) for name in ("random", "autoencoder_lab") for seed in (1, 0)]
   page = tables.table3(records, methods).markdown(())
