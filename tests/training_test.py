@@ -327,10 +327,10 @@ def test_killed_again_while_the_heldout_loss_is_made_up_for(finished, tmp_path, 
   _train_until(config, run, Interrupted, monkeypatch, (at_first_evaluation,))
   assert checkpoints.verify(run / "checkpoints" / "step-00000003").heldout == {}
 
-  def at_next_save(patch) -> None:
-    patch.setattr(training_run.Checkpoints, "save", lambda *_: _kill())
+  def at_amendment(patch) -> None:
+    patch.setattr(training_run.Checkpoints, "amend", lambda *_: _kill())
 
-  _train_until(config, run, SystemExit, monkeypatch, (at_next_save,))
+  _train_until(config, run, SystemExit, monkeypatch, (at_amendment,))
   assert [line["step"] for line in _heldout(run)] == [3]
   training.train(config, run)
   _assert_same_run(run, workdir)
@@ -358,7 +358,7 @@ def _fail_to_export(error, patch) -> None:
     (path / "saved_model.pb").write_bytes(b"half")
     raise error
 
-  patch.setattr(training, "export_encoder", export_encoder)
+  patch.setattr(training_run, "export_encoder", export_encoder)
 
 
 @pytest.mark.slow
