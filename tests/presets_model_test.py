@@ -12,8 +12,14 @@ from sbae_tf import presets
 from sbae_tf.config import Component, PretrainConfig
 from sbae_tf.model import PretrainModel
 
-# One of each aggregation and number of towers; all of them are built once in a while.
-_QUICK = ("l_to_ab_ensemble", "shared_l_ab_lab", "split_brain_hsv", "three_towers_lab_wide")
+# One of each aggregation and number of towers, one with bands; all are built once in a while.
+_QUICK = (
+  "l_to_ab_ensemble",
+  "rgbd_96",
+  "shared_l_ab_lab",
+  "split_brain_hsv",
+  "three_towers_lab_wide",
+)
 _SEED = tf.constant([0, 7], tf.int64)
 
 
